@@ -1,7 +1,8 @@
-//! A board that could not be opened, or not polled, since the start.
+//! A board that could not be opened or polled since the start.
 //!
-//! It is opened again with back-off, whatever the reason: a card may be plugged in, a program may
-//! release it, a file may be put in its place. Position 0 is then the board's first frame.
+//! It tries to open again with back-off, whatever the reason: a technician may plug a card in or
+//! put a missing file in its place, and a program may release the card. Position 0 is then the
+//! board's first frame.
 
 use crate::backoff::Backoff;
 use crate::config::{BoardConfig, SourceKind};

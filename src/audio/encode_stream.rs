@@ -217,38 +217,39 @@ mod tests {
 
     #[test]
     fn audio_waits_for_the_holdback_and_leaves_at_once_at_the_end() {
-        let (mut channel, mut reel) = (test_channel(), test_stream(0));
+        let (mut channel, mut stream) = (test_channel(), test_stream(0));
         (0..60).for_each(|n| channel.capture(&[n + 1; 160], Position(0)));
-        let steps: Vec<Progress> = (0..11).map(|_| reel.encode_next(&mut channel, 8000)).collect();
+        let steps: Vec<Progress> =
+            (0..11).map(|_| stream.encode_next(&mut channel, 8000)).collect();
         assert!(steps[..10].iter().all(|step| *step == Progress::Advanced));
         assert_eq!(steps[10], Progress::Waiting, "50 grid frames are held back");
-        (reel.end, reel.is_flushing) = (Some(Position(1690)), true);
+        (stream.end, stream.is_flushing) = (Some(Position(1690)), true);
         assert_eq!(
-            reel.encode_next(&mut channel, 8000),
+            stream.encode_next(&mut channel, 8000),
             Progress::Advanced,
             "the last one is shorter"
         );
-        assert_eq!(reel.encode_next(&mut channel, 8000), Progress::Ended);
-        reel.finish();
-        reel.flush_chunk(|runs, payload| {
+        assert_eq!(stream.encode_next(&mut channel, 8000), Progress::Ended);
+        stream.finish();
+        stream.flush_chunk(|runs, payload| {
             assert_eq!(runs, [Run { fate: Fate::Stored, frames: 1690 }]);
             assert_eq!(payload.len(), 1690 * 2);
         });
-        assert!(reel.is_empty());
+        assert!(stream.is_empty());
     }
 
     #[test]
     fn g1_spans_of_a_reel_are_exact() {
-        let (mut channel, mut reel) = (test_channel(), test_stream(0));
+        let (mut channel, mut stream) = (test_channel(), test_stream(0));
         channel.capture(&[5; 320], Position(0));
         channel.start_mask(Position(100));
         channel.capture(&[6; 320], Position(0));
         channel.stop_mask();
         channel.capture(&[7; 320], Position(0));
-        (reel.end, reel.is_flushing) = (Some(channel.head()), true);
-        while reel.encode_next(&mut channel, 8000) == Progress::Advanced {}
+        (stream.end, stream.is_flushing) = (Some(channel.head()), true);
+        while stream.encode_next(&mut channel, 8000) == Progress::Advanced {}
         let masked = FactSpan { fate: Fate::Masked, from: Position(100), to: Position(640) };
-        assert_eq!(reel.spans, [masked]);
-        reel.flush_chunk(|_, payload| assert_eq!(payload.len(), 2 * (100 + 320)));
+        assert_eq!(stream.spans, [masked]);
+        stream.flush_chunk(|_, payload| assert_eq!(payload.len(), 2 * (100 + 320)));
     }
 }

@@ -1,8 +1,8 @@
 //! Directory of agents by username, phone and workstation.
 //!
-//! Built from a configuration. Look-ups ignore case (see `protocol::name`); a missing domain matches any, a different
-//! one is an unknown user (D1). A username must be unique across domains: a duplicate makes the
-//! login fail with an error that names the entries (D2).
+//! Built from a configuration. Look-ups ignore case (see `protocol::name`); a missing domain
+//! matches any, a different one is an unknown user (D1). A username must be unique across domains:
+//! a duplicate makes the login fail with an error that names the entries (D2).
 
 use crate::calls::permission::Permissions;
 use crate::config::{Agent, Workstation};

@@ -134,7 +134,8 @@ mod tests {
         agent = [{ username = "a" }]
         workstation = [{ machine = "m", device = "1" }]
         schedule = [{ name = "s", type = "api" }]
-        technician = [{ name = "t", pin = "$argon2id$v=19$m=19456,t=2,p=1$BtIvqaj9XY7ZBxJ22c5iVw$TyjQ7ygFTOcEHsXrsnq57JJbStAteqOOA0/cG+bNoiU" }]
+        technician = [{ name = "t", pin = """$argon2id$v=19$m=19456,t=2,p=1$BtIvqaj9XY7ZBxJ22c5iVw\
+                $TyjQ7ygFTOcEHsXrsnq57JJbStAteqOOA0/cG+bNoiU""" }]
         [local]
         kinds = ["agent"]
         portal_user = "p"

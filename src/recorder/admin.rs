@@ -28,7 +28,7 @@ pub(super) struct Admin {
     pub feeds: FeedCounters,
     /// When an orderly stop was requested.
     stop_asked: Option<MonoTime>,
-    /// Whether everything is closed and durable, and the shell was told.
+    /// Whether all files are closed and durable, and the recorder has reported that to the shell.
     pub is_stopped: bool,
     /// Whether the machine restarts after the stop.
     pub reboots: bool,

@@ -81,10 +81,10 @@ impl Recorder {
     /// deletion then pause.
     fn update_backpressure(&mut self, now: Now) {
         let mut most_ms = 0;
-        for tape in self.recordings.writers() {
-            let channel = &self.channels[tape.reel.channel.0];
-            let until = tape.reel.end.unwrap_or(channel.head());
-            let waits = until.frames_since(tape.reel.cursor.min(until));
+        for writer in self.recordings.writers() {
+            let channel = &self.channels[writer.stream.channel.0];
+            let until = writer.stream.end.unwrap_or(channel.head());
+            let waits = until.frames_since(writer.stream.cursor.min(until));
             let waits_ms = ms_of_frames(waits, channel.rate);
             most_ms = most_ms.max(waits_ms.saturating_sub(self.config.audio.holdback_ms.into()));
         }
@@ -113,11 +113,11 @@ impl Recorder {
         {
             return 0;
         }
-        let tapes = self.recordings.writers().filter(|tape| !tape.is_waiting_for_file());
-        let behind = tapes.map(|tape| {
-            let channel = &self.channels[tape.reel.channel.0];
-            let until = tape.reel.end.unwrap_or(channel.head()).min(channel.head());
-            let waits = until.frames_since(tape.durable.to.min(until));
+        let writers = self.recordings.writers().filter(|writer| !writer.is_waiting_for_file());
+        let behind = writers.map(|writer| {
+            let channel = &self.channels[writer.stream.channel.0];
+            let until = writer.stream.end.unwrap_or(channel.head()).min(channel.head());
+            let waits = until.frames_since(writer.durable.to.min(until));
             ms_of_frames(waits, channel.rate)
         });
         behind.max().unwrap_or(0).saturating_sub(self.config.audio.holdback_ms.into())

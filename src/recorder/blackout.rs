@@ -7,6 +7,7 @@
 //! press.
 
 pub(super) mod commands;
+pub(super) mod fields;
 pub(super) mod pending_stop;
 pub(super) mod reach;
 pub(super) mod visibility;

@@ -38,14 +38,14 @@ impl Recorder {
     fn last_agent_at(&self, device: &str) -> Option<AgentIndex> {
         // An agent who logged out during a blackout still owns it (G5).
         let masked = |agent: &&AgentIndex| self.blackouts.active_of(**agent).is_some();
-        let sits = |session: &&super::Session| self.desk_of(session) == Some(device);
+        let sits = |session: &&super::Session| self.workstation_device(session) == Some(device);
         let newest = || self.sessions.iter().filter(sits).max_by_key(|session| session.log_in);
         let seated = self.calls.seats.get(device).filter(masked).copied();
         seated.or_else(|| newest()?.logged_in_agent())
     }
 
     /// The device of the workstation where a session's agent is logged in.
-    pub(super) fn desk_of(&self, session: &super::Session) -> Option<&str> {
+    pub(super) fn workstation_device(&self, session: &super::Session) -> Option<&str> {
         session.logged_in_agent()?;
         self.directory.workstation_device(session.who.as_ref()?.machine.as_deref()?)
     }
@@ -54,7 +54,7 @@ impl Recorder {
     /// the PBX or a phone assigns them. Blackouts stay on those calls.
     pub(super) fn agent_at_workstation(&mut self, now: Now, agent: AgentIndex, device: &str) {
         self.calls.seats.insert(device.to_string(), agent);
-        self.mark_desk(device);
+        self.mark_agents_at(device);
         let others = |call: &&Call| {
             let assigned = call.named_agent.or(call.phone_owner);
             call.device == device && assigned.is_none() && call.workstation_agent != Some(agent)
@@ -69,24 +69,26 @@ impl Recorder {
     }
 
     /// Marks every agent who is logged in at a device's workstation for a new state.
-    pub(super) fn mark_desk(&mut self, device: &str) {
-        let here = self.sessions.iter().filter(|session| self.desk_of(session) == Some(device));
+    pub(super) fn mark_agents_at(&mut self, device: &str) {
+        let here =
+            self.sessions.iter().filter(|session| self.workstation_device(session) == Some(device));
         let agents: Vec<_> = here.filter_map(super::Session::logged_in_agent).collect();
         self.stale_agents.extend(agents);
     }
 
-    /// Tells an agent without a phone why calls at the agent's workstation are not theirs.
-    pub(super) fn desk_note(&self, agent: AgentIndex) -> Option<String> {
+    /// The note for an agent without a phone: why calls at the workstation are not this agent's.
+    pub(super) fn workstation_note(&self, agent: AgentIndex) -> Option<String> {
         let own = &self.directory.agent_at(agent).phones;
         if own.iter().any(|phone| self.calls.channel_of(phone).is_some()) {
             return None;
         }
         let here = self.sessions.sessions_of(agent);
-        let desks: Vec<&str> = here.filter_map(|session| self.desk_of(session)).collect();
-        if desks.iter().any(|device| self.device_owner(device) == Some(agent)) {
+        let devices: Vec<&str> =
+            here.filter_map(|session| self.workstation_device(session)).collect();
+        if devices.iter().any(|device| self.device_owner(device) == Some(agent)) {
             return None;
         }
-        let device = *desks.first()?;
+        let device = *devices.first()?;
         let owner = self.device_owner(device)?;
         let name = &self.directory.agent_at(owner).name;
         let later = "who logged in at this workstation later";
@@ -268,7 +270,7 @@ impl Recorder {
         };
         let (number, device) = (oldest.number, oldest.device.clone());
         let text = format!(
-            "the box ended call {} on {device}: {} calls of the device were known, and another began",
+            "the box ended call {} on {device}: it knew {} calls of the device, and another began",
             oldest.id,
             limits::CALLS_PER_DEVICE_MAX
         );

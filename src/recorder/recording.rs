@@ -102,8 +102,8 @@ pub struct PendingCreate {
 
 /// The active part of a recording: stream, file and unsynced chunks.
 pub struct RecordingWriter {
-    pub reel: EncodeStream,
-    pub writer: MediaWriter,
+    pub stream: EncodeStream,
+    pub media_writer: MediaWriter,
     pub backlog: VecDeque<Chunk>,
     /// The file's creation; no audio is taken until it succeeds.
     pub opening: Option<PendingCreate>,
@@ -117,15 +117,15 @@ impl RecordingWriter {
     /// A recording whose file is not created yet.
     #[must_use]
     pub fn new(
-        reel: EncodeStream,
+        stream: EncodeStream,
         backlog: VecDeque<Chunk>,
-        writer: MediaWriter,
+        media_writer: MediaWriter,
         opening: PendingCreate,
     ) -> RecordingWriter {
-        let durable = Watermark { to: writer.to(), ..Watermark::default() };
+        let durable = Watermark { to: media_writer.to(), ..Watermark::default() };
         let unsynced = VecDeque::with_capacity(16);
         let (opening, finished) = (Some(opening), None);
-        RecordingWriter { reel, writer, backlog, opening, unsynced, durable, finished }
+        RecordingWriter { stream, media_writer, backlog, opening, unsynced, durable, finished }
     }
 
     /// Whether the file could not be created yet.
@@ -137,7 +137,7 @@ impl RecordingWriter {
     /// The watermark after everything written so far.
     #[must_use]
     pub fn written_end(&self) -> Watermark {
-        let writer = &self.writer;
+        let writer = &self.media_writer;
         Watermark { to: writer.to(), size: writer.size(), digest: writer.digest() }
     }
 }
@@ -177,12 +177,12 @@ impl Recording {
     /// Sets the end, unless one is set. The end is never before audio already taken. `flush`
     /// releases the rest at once.
     pub fn set_end(&mut self, at: Position, why: RecordingEnd, flush: bool) {
-        let taken = self.writer.as_ref().map_or(self.from, |tape| tape.reel.cursor);
+        let taken = self.writer.as_ref().map_or(self.from, |writer| writer.stream.cursor);
         let (at, _) = *self.end_recording.get_or_insert((at.max(taken), why));
-        if let Some(tape) = &mut self.writer {
-            tape.reel.end = Some(at);
-            tape.reel.is_flushing |= flush;
-            tape.reel.held_ranges.close_at(at);
+        if let Some(writer) = &mut self.writer {
+            writer.stream.end = Some(at);
+            writer.stream.is_flushing |= flush;
+            writer.stream.held_ranges.close_at(at);
         }
     }
 }

@@ -45,7 +45,7 @@ impl Screens {
 
     /// Whether any screen file is open.
     pub fn has_open_files(&self) -> bool {
-        self.captures.values().any(|capture| !capture.tapes.is_empty())
+        self.captures.values().any(|capture| !capture.writers.is_empty())
     }
 
     /// Forgets why clients were refused, because the configuration has changed.
@@ -64,8 +64,8 @@ impl Screens {
 
     /// Bytes submitted to the disk that are not durable yet.
     fn unsynced_bytes(&self) -> u64 {
-        let tapes = self.captures.values().flat_map(|capture| &capture.tapes);
-        tapes.map(|tape| tape.writer.size() - tape.durable.size).sum()
+        let writers = self.captures.values().flat_map(|capture| &capture.writers);
+        writers.map(|writer| writer.media_writer.size() - writer.durable.size).sum()
     }
 
     /// When captures are looked at again, at rest.
@@ -100,7 +100,7 @@ impl Recorder {
             self.write_screen(now, agent);
         }
         self.screens.captures.retain(|_, capture| {
-            capture.session.is_some() || !capture.tapes.is_empty() || capture.alone.is_some()
+            capture.session.is_some() || !capture.writers.is_empty() || capture.alone.is_some()
         });
     }
 
@@ -136,7 +136,8 @@ impl Recorder {
     /// Opens and closes the mask over an agent's screen.
     fn update_screen_mask(&mut self, now: Now, agent: AgentIndex) {
         let Some(capture) = self.screens.captures.get(&agent) else { return };
-        let channels: Vec<ChannelIndex> = capture.tapes.iter().filter_map(|t| t.channel).collect();
+        let channels: Vec<ChannelIndex> =
+            capture.writers.iter().filter_map(|t| t.channel).collect();
         let covers = |channel: &ChannelIndex| channels.contains(channel);
         let reaches = self.blackouts.open.iter().filter(|open| open.covered.iter().any(covers));
         let from = self.blackouts.active_of(agent).into_iter().chain(reaches);
@@ -193,23 +194,26 @@ impl Recorder {
         }
         let Some(capture) = self.screens.captures.get_mut(&agent) else { return };
         let at = screen_ms(now.mono);
-        for tape in capture.tapes.iter_mut().filter(|tape| !tape.alone) {
+        for writer in capture.writers.iter_mut().filter(|writer| !writer.alone) {
             match self
                 .recordings
-                .get(tape.id)
+                .get(writer.id)
                 .map(|r| (r.end_recording, r.reasons.contains(RecordReason::Agent)))
             {
                 Some((None, true)) => {
-                    tape.idle.close_at(at);
+                    writer.idle.close_at(at);
                 }
-                Some((None, false)) if !tape.idle.is_open() => tape.idle.open_at(at),
+                Some((None, false)) if !writer.idle.is_open() => writer.idle.open_at(at),
                 Some((None, false)) => {}
-                Some((Some((_, why)), _)) => tape.set_end(at, why),
-                None => tape.set_end(at, RecordingEnd::Stop),
+                Some((Some((_, why)), _)) => writer.set_end(at, why),
+                None => writer.set_end(at, RecordingEnd::Stop),
             }
         }
         if self.admin.is_stopping() {
-            capture.tapes.iter_mut().for_each(|tape| tape.set_end(at, RecordingEnd::Shutdown));
+            capture
+                .writers
+                .iter_mut()
+                .for_each(|writer| writer.set_end(at, RecordingEnd::Shutdown));
         }
     }
 
@@ -220,19 +224,20 @@ impl Recorder {
             (Self::screen_hold_ms(&self.config), at.saturating_sub(self.screen_late_ms()));
         while let Some(piece) = self.next_piece(agent, at.saturating_sub(hold)) {
             let Some(capture) = self.screens.captures.get_mut(&agent) else { return };
-            for index in 0..capture.tapes.len() {
-                let tape = &mut capture.tapes[index];
-                let audio = tape.channel.map(|channel| {
+            for index in 0..capture.writers.len() {
+                let writer = &mut capture.writers[index];
+                let audio = writer.channel.map(|channel| {
                     let channel = &self.channels[channel.0];
                     let back = at.frames_since(piece.from.min(at)) * u64::from(channel.rate) / 1000;
                     channel.head().saturating_sub(back)
                 });
                 let mut out = Vec::new();
-                tape.append_segment(&piece, audio, &capture.hidden, &mut out);
-                let file = tape.file;
+                writer.append_segment(&piece, audio, &capture.hidden, &mut out);
+                let file = writer.file;
                 if !out.is_empty() {
-                    tape.unsynced
-                        .push_back((self.journal.storage.next_ticket(), tape.written_end()));
+                    writer
+                        .unsynced
+                        .push_back((self.journal.storage.next_ticket(), writer.written_end()));
                     self.journal.storage.submit(now.mono, Job::Append { file, bytes: out });
                 }
             }
@@ -256,7 +261,7 @@ impl Recorder {
         let capture = self.screens.captures.get_mut(&agent)?;
         let ready =
             capture.oldest_span().is_some_and(|(_, to)| to <= before) || self.admin.is_stopping();
-        let opened = capture.tapes.iter().all(|tape| tape.opening.is_none());
+        let opened = capture.writers.iter().all(|writer| writer.opening.is_none());
         if ready && opened { capture.take_oldest() } else { None }
     }
 
@@ -267,38 +272,38 @@ impl Recorder {
         }
         let Some(capture) = self.screens.captures.get_mut(&agent) else { return };
         let first = capture.oldest_span().map(|(from, _)| from);
-        for index in 0..capture.tapes.len() {
+        for index in 0..capture.writers.len() {
             // The last segment may be short and arrives after its lead. A disconnected client sends
             // none.
             let heard = |end: Position| {
                 let last = end.saturating_sub(limits::SCREEN_MARGIN_MS);
                 capture.session.is_none() || capture.has_received_until(last)
             };
-            let tape = &capture.tapes[index];
-            if tape.opening.is_some() || tape.finished.is_some() {
+            let writer = &capture.writers[index];
+            if writer.opening.is_some() || writer.finished.is_some() {
                 continue;
             }
-            let over = tape.end.filter(|(end, _)| {
+            let over = writer.end.filter(|(end, _)| {
                 *end <= at
                     && (*end <= late || self.admin.is_stopping() || first.is_none() && heard(*end))
             });
             let to = over.map_or(late, |(end, _)| end);
             let to = first.map_or(to, |first| first.min(to));
-            let long = to.0.saturating_sub(tape.cursor().0) >= limits::SCREEN_GAP_FLUSH_MS;
-            let tape = &mut capture.tapes[index];
+            let long = to.0.saturating_sub(writer.cursor().0) >= limits::SCREEN_GAP_FLUSH_MS;
+            let writer = &mut capture.writers[index];
             let mut out = Vec::new();
             if long || over.is_some() {
-                tape.skip_to(to, &capture.hidden, &mut out);
+                writer.skip_to(to, &capture.hidden, &mut out);
             }
-            let closes = over.is_some_and(|(end, _)| tape.cursor() == end);
+            let closes = over.is_some_and(|(end, _)| writer.cursor() == end);
             if closes {
-                tape.finish(&mut out);
+                writer.finish(&mut out);
             }
             if out.is_empty() {
                 continue;
             }
-            tape.unsynced.push_back((self.journal.storage.next_ticket(), tape.written_end()));
-            let file = tape.file;
+            writer.unsynced.push_back((self.journal.storage.next_ticket(), writer.written_end()));
+            let file = writer.file;
             self.journal.storage.submit(now.mono, Job::Append { file, bytes: out });
             if closes {
                 self.journal.storage.submit(now.mono, Job::Close { file });
@@ -323,7 +328,7 @@ impl Recorder {
         };
         CaptureState {
             capture: wanted.is_some(),
-            recording: wanted.map(|tape| tape.id.to_string()),
+            recording: wanted.map(|writer| writer.id.to_string()),
             fps: settings.fps.into(),
             scale: settings.scale.into(),
             kbps: settings.kbps.into(),

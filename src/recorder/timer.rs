@@ -2,7 +2,7 @@
 //!
 //! A turn serves each deadline that is due in the turn's own order, either with `take_due` before
 //! its handler, or with `rearm` by a part that keeps the time itself. A deadline that is due and
-//! not served is a mistake of ours: `assert_served` finds it.
+//! not served is a programming error: `assert_served` finds it.
 
 use crate::time::MonoTime;
 

@@ -305,7 +305,7 @@ pub enum Fact {
     CallChanged { call: CallFacts, numbers: SealedBytes },
     /// A call was put on hold or resumed.
     CallHeld { number: CallNumber, held: bool },
-    /// A call ended. `why`: one of our words (`stop`, `replaced`, `stale`, …).
+    /// A call ended. `why`: the reason (`stop`, `replaced`, `stale`, …).
     CallEnded { number: CallNumber, why: String },
     /// A recording began.
     RecordingBegan(RecordingBegan),

@@ -98,7 +98,7 @@ impl Index {
 
     /// Applies the entry with this sequence, located at `place`.
     pub fn apply_at(&mut self, sequence: u64, place: Locator, entry: &JournalEntry) {
-        // A record that is looked up brings old entries, which the clock knows already.
+        // Looking up a record applies old entries, which the clock history already includes.
         if sequence > self.last_sequence && self.clock.apply(sequence, entry) {
             self.correct_records();
         }
@@ -160,6 +160,17 @@ impl Index {
             Fact::ConfigChanged { .. }
             | Fact::ClockStepped { .. }
             | Fact::ClockConfirmed { .. } => {}
+            Fact::BlackoutOpened { .. }
+            | Fact::BlackoutSpread { .. }
+            | Fact::BlackoutShrunk { .. }
+            | Fact::BlackoutHolders { .. }
+            | Fact::BlackoutClosed { .. } => self.apply_blackout_fact(at, &entry.fact),
+        }
+    }
+
+    /// Applies a fact about a blackout; other facts change nothing here.
+    fn apply_blackout_fact(&mut self, at: WallTime, fact: &Fact) {
+        match fact {
             Fact::BlackoutOpened { number, agent, call, holder, by, places } => {
                 let mut blackout = OpenBlackout::new(*number, *holder, by, at);
                 (blackout.agent, blackout.call) = (agent.clone(), *call);
@@ -180,6 +191,7 @@ impl Index {
                 self.reduce_blackout(*number, places, *end, Some(by));
                 self.close_blackout(*number, *end, by);
             }
+            _ => {}
         }
     }
 

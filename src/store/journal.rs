@@ -1,7 +1,7 @@
 //! The journal: one append-only file per UTC day, with every entry chained to the one before.
 //!
-//! An entry is a fact or a checkpoint. Its checksum tells a torn entry from a whole one; its hash
-//! chain tag tells an edited entry from a genuine one. The chain runs through all files. A
+//! An entry is a fact or a checkpoint. Its checksum distinguishes torn from whole entries; its
+//! hash chain tag distinguishes edited from genuine entries. The chain runs through all files. A
 //! checkpoint signs the whole chain up to its position. `docs/record-format.md` draws every byte.
 //!
 //! `write` encodes entries and `read` decodes them. The reader reports where a torn tail begins;

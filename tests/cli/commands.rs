@@ -112,8 +112,9 @@ fn h2_check_config_looks_at_data_folder_sockets_and_wav_files() {
     let long = "s".repeat(100);
     let bad = check(&format!("[[listen]]\nunix = \"{long}\"\n"));
     assert!(bad.status() == 1 && bad.out.contains("c.toml:2:8: error: [[listen]] unix"));
-    let text = "[[listen]]\nunix = \"file\"\n[store]\nreserve_mb = 1048576\n[[board]]\nname = \"b\"\n\
-                kind = \"sim\"\nchannels = [{ id = 1, device = \"1\", source = \"none.wav\" }]\n";
+    let text = "[[listen]]\nunix = \"file\"\n[store]\nreserve_mb = 1048576\n\
+                [[board]]\nname = \"b\"\nkind = \"sim\"\n\
+                channels = [{ id = 1, device = \"1\", source = \"none.wav\" }]\n";
     let warned = check(text);
     assert_eq!(warned.status(), 0, "{}", warned.out);
     for word in ["none.wav: cannot be read", "not a socket; move it"] {

@@ -1,4 +1,5 @@
-//! Reloads of the real daemon: by signal, from a console, and of keys that recordings are sealed to.
+//! Reloads of the real daemon: by signal, from a console, and of the keys to which recordings are
+//! sealed.
 
 use hushbox::store::seal::Identity;
 use nix::sys::signal::Signal;
@@ -98,7 +99,7 @@ fn h5_recipients_that_leave_out_a_key_in_use_are_asked_about() {
     let mut technician = story.client_over_unix(HELLO);
     let other = Identity::generate().to_public().to_string();
     let own = technician.ask("keys").rows[1].get("public").to_owned();
-    // A further reader shuts out no one.
+    // A further recipient shuts no other recipient out.
     edit(&story, "recipients = []", &format!("recipients = [\"{own}\", \"{other}\"]"));
     assert!(technician.ok("config reload").is("applied", "store.recipients"));
     edit(&story, &format!("\"{own}\", "), "");

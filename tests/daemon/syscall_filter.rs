@@ -94,8 +94,8 @@ fn under_the_filter() {
     panic!("{asked}: {error}");
 }
 
-/// As on the appliance the system knows no time zones: the box brings them. A user who may not mount
-/// runs the inner words as they are.
+/// As on the appliance the system knows no time zones: the box brings them. A user who may not
+/// mount runs the inner command as it is.
 const OUTER: &str = r#"
 if unshare --mount true 2>/dev/null; then
     exec unshare --mount sh -ec "

@@ -1,4 +1,5 @@
-//! A link that stalls while the box records: the mask reaches back, and the rest is told.
+//! A link that stalls while the box records: the mask reaches back, and the client shows what the
+//! mask missed.
 
 #![allow(clippy::disallowed_methods, reason = "real programs live in real time")]
 

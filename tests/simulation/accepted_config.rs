@@ -68,7 +68,11 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_global_rejects: 2000, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 48,
+        max_global_rejects: 2000,
+        ..Default::default()
+    })]
 
     #[test]
     fn h2_configuration_that_the_check_accepts_starts_and_records(text in config()) {

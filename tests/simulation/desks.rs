@@ -106,7 +106,7 @@ fn g5_desk_of_an_agent_who_left_in_a_blackout_is_not_handed_back() {
     assert!(row.contains("agent=a2") && row.contains("blackout=on"), "{row}");
 }
 
-/// Whoever logs in at the phone of another agent is not promised its calls.
+/// An agent who logs in at the phone of another agent is not promised its calls.
 #[test]
 fn d1_desk_with_a_phone_of_another_agent_promises_nothing() {
     let (mut sim, _) = office();

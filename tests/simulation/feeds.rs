@@ -1,7 +1,7 @@
-//! Call feeds with odd details: a call is taken whatever its feed says about it.
+//! Call feeds with odd details: the box takes a call whatever its feed says about it.
 //!
-//! A feed is a program that acts on no `err`. What is altered or refused is told by alarms, in the
-//! log, in `stats` and in the record.
+//! A feed is a program that acts on no `err`. Alarms, the log, `stats` and the record name what
+//! is altered or refused.
 
 use std::fmt::Write;
 use testkit::rng::Rng;

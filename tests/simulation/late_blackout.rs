@@ -1,8 +1,8 @@
 //! Presses that come late, in the wrong call, or while the call is held.
 //!
 //! A late press reaches back as far as the ring holds; what it cannot reach is in the reply, the
-//! record and an alarm. A press made in a call that has ended acts on no other call. A blackout
-//! that outlives its call or its agent is told to the person whose call is masked.
+//! record and an alarm. A press made in a call that has ended acts on no other call. The agent
+//! whose call is masked learns of a blackout that outlives its call or its agent.
 
 use testkit::sim::SimBox;
 use testkit::sim::site::{Site, answer, pair, value};

@@ -1,4 +1,4 @@
-//! Calls whose end is not told as it should be: a lost `call stop`, an id used again.
+//! Calls whose end is not reported as it should be: a lost `call stop`, an id used again.
 
 use hushbox::store::fact::Fact;
 use testkit::sim::SimBox;

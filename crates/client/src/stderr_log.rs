@@ -1,9 +1,9 @@
 //! A log on stderr that never blocks its callers and never fails them.
 //!
-//! Each line goes through a bounded queue to a thread that prints it with `simple_logger`. If stderr
-//! is closed, full or slow, only that thread fails or waits. Lines that do not fit into the queue,
-//! or that cannot be printed, are lost and counted; the next printed line states how many are
-//! missing before it. A line that is printed late states by how much.
+//! Each line goes through a bounded queue to a thread that prints it with `simple_logger`. If
+//! stderr is closed, full or slow, only that thread fails or waits. Lines that do not fit into the
+//! queue, or that cannot be printed, are lost and counted; the next printed line states how many
+//! are missing before it. A line that is printed late states by how much.
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::sys::signal::{SigSet, SigmaskHow};

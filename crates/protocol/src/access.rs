@@ -56,7 +56,7 @@ impl Access {
 }
 
 impl Requires {
-    /// Checks these rules; `has` tells whether the user holds a permission.
+    /// Checks these rules; `has` returns whether the user holds a permission.
     ///
     /// # Errors
     /// `denied` if a permission is missing; `no-such-field` if no permission exists for the field.

@@ -1,10 +1,11 @@
 //! The line protocol between a box and its clients, version 1.
 //!
 //! `assembler` splits bytes into lines, `line` splits lines into words, and `parse` makes a typed
-//! `Command` from them, with the help of `table`. `tolerant` reads invalid lines of a call feed. `reply` and `state` write the answers of a box,
-//! and the `client` state machine reads them. `code`, `kind` and `permission` hold the words that
-//! never change; `access` defines what an entry of the table requires of a session, and `name`
-//! which names are the same. `docs/protocol.md` is the manual; its list of commands is generated from `table`.
+//! `Command` from them, with the help of `table`. `tolerant` reads invalid lines of a call feed.
+//! `reply` and `state` write the answers of a box, and the `client` state machine reads them.
+//! `code`, `kind` and `permission` hold the words that never change; `access` defines what an entry
+//! of the table requires of a session, and `name` which names are the same. `docs/protocol.md` is
+//! the manual; its list of commands is generated from `table`.
 //!
 //! Nothing here does I/O, reads a clock, starts a thread or imports another crate of Hushbox.
 

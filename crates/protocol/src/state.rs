@@ -381,8 +381,8 @@ mod tests {
         };
         let line = written(|out| state.write(out));
         assert!(line.contains("can=record.start,record.stop,blackout.start,blackout.stop,screen"));
-        let end = "update.15 note=\"screen: no capture client\" update_call=17 masked=yes carried=yes \
-                   held=yes";
+        let end = "update.15 note=\"screen: no capture client\" update_call=17 masked=yes \
+                   carried=yes held=yes";
         assert!(line.ends_with(end), "{line}");
         assert_eq!(AgentState::parse(&Line::parse(&line).expect("a line")), Ok(state));
     }

@@ -1,4 +1,4 @@
-//! Characters that a person cannot see in a name, or that change how others are read.
+//! Characters that a person cannot see in a name, or that change how its other characters are read.
 
 /// Whether the character has no glyph, or reorders the text around it. Two names that differ only
 /// in such characters look alike, and a name with them can look like another.

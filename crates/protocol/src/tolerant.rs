@@ -6,7 +6,8 @@
 //! is not UTF-8 is read as Latin-1. Each change is reported as an `Alteration`. The command stays
 //! refused without a key that it requires.
 //!
-//! Two long call ids that differ anywhere stay different: the mark of an id has a hash of all of it.
+//! Two long call ids that differ anywhere stay different: the mark of an id has a hash of the whole
+//! id.
 
 use crate::arg::{Arg, ArgType, Args, CALL_BYTES, DETAIL_BYTES, Usage};
 use crate::assembler::InvalidLine;
@@ -232,7 +233,7 @@ fn is_text(arg: &Arg) -> bool {
     arg.value_type == ArgType::NameOrUnknown
 }
 
-/// Makes a value one that the argument accepts, if possible; also returns what was done.
+/// Alters a value so that the argument accepts it, if possible; also returns what was altered.
 fn fit_value<'a>(arg: &Arg, value: Cow<'a, str>) -> (Option<Cow<'a, str>>, Option<AlterationKind>) {
     if arg.value_type.accepts(&value) {
         return (Some(value), None);

@@ -1,9 +1,9 @@
 //! Programs of other workspace packages, in the same build profile as the calling test.
 //!
-//! `cargo test --workspace` builds them. If one test binary runs alone, missing or outdated programs
-//! are built here, into the same target folder. Cargo is asked for a test of the program's package
-//! in the whole workspace: any other selection has other features, and compiles every dependency
-//! again.
+//! `cargo test --workspace` builds them. If one test binary runs alone, this module builds missing
+//! or outdated programs into the same target folder. It asks cargo for a test of the program's
+//! package in the whole workspace: any other selection has other features, and compiles every
+//! dependency again.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -1,15 +1,16 @@
 //! Faults of the shell that cost no recording: the log, the listeners, the configuration file.
 //!
-//! The shell detects and retries; here each fault is one alarm, and ends with its cause.
+//! The shell detects each fault and retries. This module raises one alarm for it, and clears the
+//! alarm when the cause is over.
 
 use crate::alarm::AlarmCode;
 use crate::recorder::Recorder;
 use crate::time::{MonoTime, Now};
 
-/// Losses of the log are reported this often.
+/// Time between two reports of lost log lines.
 const LOG_REPORT_MS: u64 = 1000;
 
-/// A log that lost nothing for this long works again.
+/// A log that lost no line for this long works again.
 const LOG_RECOVERY_MS: u64 = 10_000;
 
 /// Lines that the log lost.

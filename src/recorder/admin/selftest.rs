@@ -54,7 +54,7 @@ enum SelfTestStage {
 /// The tone's recording in progress.
 struct ToneRecording {
     index: usize,
-    reel: EncodeStream,
+    stream: EncodeStream,
     writer: MediaWriter,
     keys: SelfTestKeys,
     media: Vec<u8>,
@@ -309,9 +309,9 @@ impl Recorder {
         };
         let mut media = Vec::new();
         let writer = MediaWriter::create(&header, keys.envelope.key.clone(), &mut media);
-        let reel = EncodeStream::new(ChannelIndex(index), channel.head(), encoder);
+        let stream = EncodeStream::new(ChannelIndex(index), channel.head(), encoder);
         let (dark, payload) = ((Position(0), Position(0)), Vec::new());
-        let making = ToneRecording { index, reel, writer, keys, media, payload, dark };
+        let making = ToneRecording { index, stream, writer, keys, media, payload, dark };
         trial.tone = ToneResult::Making(Box::new(making));
         trial.probes.iter_mut().for_each(|probe| probe.set_tone(true));
         self.feed_tone(index, Some(CLEAR_TONE_HZ));
@@ -322,7 +322,7 @@ impl Recorder {
         let channel = &mut self.channels[making.index];
         let lead = frames_of_ms(LEAD_MS, channel.rate);
         making.dark.0 =
-            channel.start_mask(channel.head().saturating_sub(lead).max(making.reel.cursor));
+            channel.start_mask(channel.head().saturating_sub(lead).max(making.stream.cursor));
         let index = making.index;
         self.feed_tone(index, Some(MASKED_TONE_HZ));
     }
@@ -339,23 +339,23 @@ impl Recorder {
     fn end_tone(&mut self, trial: &mut RunningSelfTest) {
         let tone = std::mem::replace(&mut trial.tone, ToneResult::None(String::new()));
         trial.probes.iter_mut().for_each(|probe| probe.set_tone(false));
-        let mut tape = None;
+        let mut recording = None;
         trial.tone = match tone {
             ToneResult::Making(mut making) => {
                 self.feed_tone(making.index, None);
-                making.reel.end = Some(self.channels[making.index].head());
-                making.reel.is_flushing = true;
+                making.stream.end = Some(self.channels[making.index].head());
+                making.stream.is_flushing = true;
                 while making.encode_next(&mut self.channels, 0) {}
-                making.reel.finish();
+                making.stream.finish();
                 making.flush_chunk();
                 let finished = making.writer.finish(RecordingEnd::Stop, &mut making.media);
                 let (index, masked) = (making.index, finished.ledger.masked);
-                tape = Some(making.into_recording(&self.channels[index], finished.to));
+                recording = Some(making.into_recording(&self.channels[index], finished.to));
                 ToneResult::Made { index, masked }
             }
             other => other,
         };
-        self.outputs.push_back(Output::SelfTest(tape));
+        self.outputs.push_back(Output::SelfTest(recording));
     }
 
     /// Gives the channel back before any more of its audio is captured.
@@ -378,7 +378,7 @@ impl Recorder {
     fn drain_tone_recording(&mut self, trial: &mut RunningSelfTest) {
         let ToneResult::Making(making) = &mut trial.tone else { return };
         let holdback = self.holdback_frames(ChannelIndex(making.index));
-        if making.reel.cursor < self.channels[making.index].ring.tail() {
+        if making.stream.cursor < self.channels[making.index].ring.tail() {
             self.release_tone_channel(trial, "the box is too busy for it");
             return;
         }
@@ -423,7 +423,7 @@ impl ToneRecording {
         channels: &mut [crate::audio::channel::Channel],
         holdback: u64,
     ) -> bool {
-        match self.reel.encode_next(&mut channels[self.index], holdback) {
+        match self.stream.encode_next(&mut channels[self.index], holdback) {
             Progress::Advanced => true,
             Progress::ChunkFull => {
                 self.flush_chunk();
@@ -434,9 +434,9 @@ impl ToneRecording {
     }
 
     fn flush_chunk(&mut self) {
-        let ToneRecording { reel, writer, media, payload, .. } = self;
-        if !reel.is_empty() {
-            reel.flush_chunk(|runs, bytes| {
+        let ToneRecording { stream, writer, media, payload, .. } = self;
+        if !stream.is_empty() {
+            stream.flush_chunk(|runs, bytes| {
                 payload.extend_from_slice(bytes);
                 writer.append_chunk(runs, payload, media);
             });
@@ -451,7 +451,7 @@ impl ToneRecording {
         SelfTestRecording {
             identity: self.keys.identity,
             media: self.media,
-            from: self.reel.from,
+            from: self.stream.from,
             masked: self.dark,
             to,
             rate: channel.rate,

@@ -154,7 +154,7 @@ impl Recorder {
             active.iter().map(|code| format!("{} {}", code.number(), code.as_str())).collect();
         match words.is_empty() {
             true => line + "; no alarm",
-            false => line + "; alarms: " + &words.join(", "),
+            false => format!("{line}; alarms: {}", words.join(", ")),
         }
     }
 
@@ -305,7 +305,7 @@ impl Recorder {
             .end();
     }
 
-    /// Lists the open blackouts, for sessions that may end those of others and for technicians.
+    /// Lists the open blackouts, for technicians and for sessions that may end all of them.
     pub(in crate::recorder) fn blackout_rows(&self, id: SessionId, bytes: &mut Vec<u8>) {
         let Some(who) = self.sessions.get(id).and_then(|session| session.who.as_ref()) else {
             return;

@@ -12,25 +12,14 @@ use crate::job::Ticket;
 use crate::limits;
 use crate::recorder::blackout::pending_stop::PendingStop;
 use crate::recorder::blackout::reach::{LatePress, PressReach};
-use crate::recorder::blackout::visibility::NamedCall;
 use crate::recorder::blackout::{BlackoutRequest, Receipt};
 use crate::recorder::recording::lifecycle::RecordingRequest;
 use crate::recorder::recording::recall::RecallBuffer;
 use crate::recorder::session::response::Response;
 use crate::recorder::{Recorder, Recording};
 use crate::store::fact::{BlackoutHolder, CallNumber, Fact, RecordReason, RecordReasons};
-use crate::store::seal;
 use crate::time::{MonoTime, Now, Position};
-use protocol::command::find_bad_character;
 use protocol::{Code, Kind, Refusal, reply};
-
-/// A value for a field, and the call that it was typed for.
-#[derive(Clone, Copy)]
-pub(in crate::recorder) struct FieldSetting<'a> {
-    pub field: u8,
-    pub value: &'a str,
-    pub call: NamedCall<'a>,
-}
 
 /// The user who gives a command.
 #[derive(Clone, Debug)]
@@ -147,7 +136,7 @@ impl Recorder {
         Ok(reply.with_pair("also", &others.join(",")).depends_on(id, new))
     }
 
-    /// The reason, if it is new to the recording or no client was told of it yet.
+    /// The reason, if it is new to the recording or no reply has announced it yet.
     fn unannounced_reason(&self, recording: &Recording, reason: RecordReason) -> RecordReasons {
         let promised = self.sessions.iter().any(|s| s.has_unannounced(recording.id, reason));
         if promised {
@@ -169,7 +158,7 @@ impl Recorder {
         last.map_or(Position(0), |(to, _)| to)
     }
 
-    /// The earliest start that this agent may know of: others' recordings do not move it (B2).
+    /// The earliest start that this agent may know of: recordings by others do not move it (B2).
     fn earliest_press_start(&self, agent: AgentIndex, number: CallNumber) -> Position {
         if !self.sees_only_own(agent) {
             return self.earliest_start(number);
@@ -576,28 +565,5 @@ impl Recorder {
         let mut said = Response::after_sync(ticket, bytes);
         said.give_up = Some(until);
         Ok(said)
-    }
-
-    /// Sets a user-defined field; the reply never shows the old value (F2).
-    pub(in crate::recorder) fn update_field(
-        &mut self,
-        now: Now,
-        agent: AgentIndex,
-        setting: &FieldSetting<'_>,
-    ) -> Result<Response, Refusal> {
-        let FieldSetting { field, value, call } = *setting;
-        let target = self.update_target(agent, &call)?;
-        let (id, key) = (target.id, target.key.clone());
-        if let Some(bad) = find_bad_character(value) {
-            let text = format!("{bad:?} is not allowed in a field; nothing was changed");
-            return Err(Refusal::new(Code::BadCharacters, text));
-        }
-        let by = self.directory.agent_at(agent).username.clone();
-        let value = seal::seal_field(key.as_ref(), self.journal.storage.next_sequence(), value);
-        let fact = Fact::FieldSet { id, field, by, value };
-        let ticket = self.journal.append(now, fact);
-        let mut bytes = Vec::new();
-        reply::begin_ok(&mut bytes).pair("recording", id).end();
-        Ok(Response::after_sync(ticket, bytes).depends_on(id, RecordReasons::default()))
     }
 }

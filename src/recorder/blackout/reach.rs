@@ -175,7 +175,7 @@ impl Recorder {
         let Some(open) = self.blackouts.open.iter().find(covers) else { return 0 };
         for call in open.calls.clone() {
             let Some(buffer) = self.recordings.recall.buffer_of(call) else { continue };
-            let (index, start) = (buffer.reel.channel, buffer.start());
+            let (index, start) = (buffer.stream.channel, buffer.start());
             let Some(to) = self.channels[index.0].mask.open_from() else { continue };
             let from = self.position_before(index, press.reach.wanted_ms()).max(start);
             if from < to {

@@ -1,9 +1,9 @@
 //! Lines of the call feed that are refused, or whose details are not as the protocol wants them.
 //!
 //! A feed acts on no `err`, so a call must not be missed for a detail: a refused line is read once
-//! more, tolerantly (`protocol::tolerant`). What was changed or left out is told by an alarm, in
-//! the log and in the record. A line that stays refused is counted and logged; it raises an alarm
-//! unless the line is good and only came at the wrong time. The log has one line a second.
+//! more, tolerantly (`protocol::tolerant`). An alarm, the log and the record name what was changed
+//! or left out. A line that stays refused is counted and logged; it raises an alarm unless the line
+//! is good and only came at the wrong time. The log gets at most one line a second.
 
 use crate::alarm::AlarmCode;
 use crate::id::{RecordingId, SessionId};
@@ -84,19 +84,19 @@ pub(in crate::recorder) fn describe_alterations(altered: &str, why: &mut String)
     }
 }
 
-/// Whether a refusal tells of the state of a call, not of a wrong line or of a call that is missed.
+/// Whether a refusal is about the state of a call, not about a wrong line or a missed call.
 fn is_about_state(code: Code) -> bool {
     use Code::{DiskFull, OnDemandOff, ShuttingDown, Storage};
     use Code::{NoCall, NoChannel, NoSchedule, NoSuchCall, NoSuchDevice, NotRecording, NotYours};
     let state = [NoCall, NoSchedule, NoSuchCall, NoSuchDevice, NotRecording, NotYours];
-    // These have alarms of their own, or are as the box was told to be.
+    // These have alarms of their own, or follow from the configuration.
     let known = [DiskFull, NoChannel, OnDemandOff, ShuttingDown, Storage];
     state.contains(&code) || known.contains(&code)
 }
 
 impl Recorder {
     /// Reads a refused line of a feed once more, and executes it without the details that are
-    /// wrong. Tells what was altered, or that the line stays refused.
+    /// wrong. Reports what was altered, or that the line stays refused.
     pub(in crate::recorder) fn retry_feed_line(
         &mut self,
         now: Now,
@@ -121,7 +121,7 @@ impl Recorder {
         result.map(|reply| reply.with_pair("altered", &keys.join(",")))
     }
 
-    /// Tells the code only, because the text of a refusal may repeat personal data.
+    /// Reports the code only, because the text of a refusal may repeat personal data.
     fn report_feed_refusal(&mut self, now: Now, id: SessionId, what: &str, code: Code) {
         let feed = self.feed_name(id);
         let name = self.admin.feeds.counted_name(&feed);

@@ -91,8 +91,8 @@ impl CallTable {
     pub fn insert(&mut self, call: Call) {
         assert!(!self.is_full());
         self.add_keys(&call);
-        let twin = self.calls.insert(call.number, call);
-        assert!(twin.is_none(), "a number is given once");
+        let previous = self.calls.insert(call.number, call);
+        assert!(previous.is_none(), "each call has its own number");
     }
 
     pub fn remove(&mut self, number: CallNumber) -> Option<Call> {
@@ -256,6 +256,6 @@ mod tests {
         assert!(!calls.update(CallNumber(1), |_| {}), "it is gone");
         calls.remove(CallNumber(2));
         calls.remove(CallNumber(3));
-        assert_eq!(numbers(calls.calls_of(AgentIndex(1))), []);
+        assert_eq!(numbers(calls.calls_of(AgentIndex(1))), [0_u64; 0]);
     }
 }

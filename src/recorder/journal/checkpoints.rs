@@ -2,8 +2,8 @@
 //!
 //! A checkpoint is due one minute after the last if there are new facts. It is due sooner after a
 //! recording closes or the daemon starts, and at once at the end of a journal file. Only durable
-//! checkpoints are sent, because a witness must never hold one that a power cut removed. Only the
-//! newest counts; each session remembers which it was sent (`notify`).
+//! checkpoints are sent, because a witness must never hold a checkpoint that a power cut removed.
+//! Only the newest counts; each session remembers which it was sent (`notify`).
 
 use crate::job::Ticket;
 use crate::store::fact::Fact;

@@ -1,4 +1,4 @@
-//! The wall clock: notes its steps, and tells the proven time, by which records are deleted.
+//! The wall clock: notes its steps, and computes the proven time, by which records are deleted.
 //!
 //! The monotonic clock shows how far the wall clock should have moved. A difference is a step,
 //! which becomes a fact before any other fact gets a stamp of the new clock. After a step and after

@@ -62,9 +62,9 @@ impl EncoderPools {
     }
 
     /// Keeps a stream's encoder for the next one, unless a reload has replaced its settings.
-    pub fn recycle(&mut self, channels: &[Channel], reel: EncodeStream) {
-        let channel = &channels[reel.channel.0];
-        let encoder = reel.into_encoder();
+    pub fn recycle(&mut self, channels: &[Channel], stream: EncodeStream) {
+        let channel = &channels[stream.channel.0];
+        let encoder = stream.into_encoder();
         if (encoder.kind(), encoder.bitrate_per_side()) == self.settings {
             self.pool(channel).push(encoder);
         }

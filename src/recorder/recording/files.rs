@@ -78,9 +78,9 @@ impl Recordings {
 
     /// Creates a file again after a pause: nothing was written to it yet.
     fn retry_file(&mut self, now: Now, key: RecordingKey, file: FileId) {
-        let Some(tape) = self.writer_mut(key) else { return };
-        tape.unsynced.clear();
-        if let Some(opening) = tape.opening.as_mut() {
+        let Some(writer) = self.writer_mut(key) else { return };
+        writer.unsynced.clear();
+        if let Some(opening) = writer.opening.as_mut() {
             opening.asked = false;
             opening.at = now.mono.after_ms(limits::DISK_RETRY_MS);
         }
@@ -96,18 +96,18 @@ impl Recordings {
     ) -> Vec<RecordingKey> {
         let mut complete = Vec::new();
         for (key, recording) in &mut self.all {
-            let Some(tape) = recording.writer.as_mut() else { continue };
-            while tape.unsynced.front().is_some_and(|written| written.after <= durable) {
-                let Some(written) = tape.unsynced.pop_front() else { break };
-                if tape.durable.size == 0 {
+            let Some(writer) = recording.writer.as_mut() else { continue };
+            while writer.unsynced.front().is_some_and(|written| written.after <= durable) {
+                let Some(written) = writer.unsynced.pop_front() else { break };
+                if writer.durable.size == 0 {
                     begins(recording.id);
                 }
-                tape.durable = written.mark;
+                writer.durable = written.mark;
                 if self.spare_chunks.len() < self.spare_chunks.capacity() {
                     self.spare_chunks.extend(written.chunk.map(Chunk::into_cleared));
                 }
             }
-            if tape.finished.is_some() && tape.unsynced.is_empty() {
+            if writer.finished.is_some() && writer.unsynced.is_empty() {
                 complete.push(*key);
             }
         }
@@ -122,19 +122,19 @@ impl Recordings {
         journal: &mut Journal,
         channels: &[Channel],
     ) {
-        let Some(mut tape) = self.take_writer(key) else { return };
+        let Some(mut writer) = self.take_writer(key) else { return };
         let Some(recording) = self.all.get_mut(&key) else { return };
-        let Some(finished) = tape.finished else { return };
+        let Some(finished) = writer.finished else { return };
         let ended = RecordingEnded {
             id: recording.id,
             end: finished.end,
             to: finished.to,
             ledger: finished.ledger,
-            blackout_spans: std::mem::take(&mut tape.reel.spans),
+            blackout_spans: std::mem::take(&mut writer.stream.spans),
             digest: finished.digest,
             size: finished.size,
         };
-        assert_eq!(tape.durable.size, finished.size, "the trailer is durable");
+        assert_eq!(writer.durable.size, finished.size, "the trailer is durable");
         recording.closed = true;
         let (id, why) = (recording.id, finished.end.as_str());
         let rate = channels[recording.channel.0].rate;
@@ -142,7 +142,7 @@ impl Recordings {
         log::info!("recording {id} closed ({why}), {stored_ms} ms stored");
         journal.trace.push_event(now.wall, TraceEvent::RecordingEnded { recording: id, why });
         journal.append(now, Fact::RecordingEnded(ended));
-        self.encoders.recycle(channels, tape.reel);
+        self.encoders.recycle(channels, writer.stream);
     }
 }
 
@@ -197,8 +197,8 @@ impl Recorder {
             FileFailure::Write(key, error) => {
                 self.raise_write_alarm(now, error, "the file of a recording cannot be written");
                 let Some(recording) = self.recordings.all.get(&key) else { return };
-                let (tries, tape) = (recording.tries, recording.writer.as_ref());
-                if tape.is_some_and(|tape| tape.durable.size == 0) {
+                let (tries, writer) = (recording.tries, recording.writer.as_ref());
+                if writer.is_some_and(|writer| writer.durable.size == 0) {
                     self.withdraw_reasons(now, key, error);
                 }
                 return self.abandon_file(now, key, limits::DISK_RETRY_MS << tries.min(5));
@@ -315,7 +315,7 @@ impl Recorder {
         for key in recordings.advance_watermarks(durable, begins) {
             recordings.append_end(now, key, journal, channels);
         }
-        let opening = recordings.writers().any(|tape| tape.opening.is_some());
+        let opening = recordings.writers().any(|writer| writer.opening.is_some());
         self.last_screen_ticket(now, durable);
         if !opening && !self.journal.storage.is_down() {
             self.journal.clear_alarm(now, alarm::AlarmCode::DiskFull, WRITING);
@@ -326,19 +326,19 @@ impl Recorder {
     /// Ends the record at its watermark. The rest moves to a new recording, whose file is created
     /// after `wait_ms`.
     fn abandon_file(&mut self, now: Now, key: RecordingKey, wait_ms: u64) {
-        let Some(tape) = self.recordings.writer_mut(key) else { return };
-        if let Some(opening) = tape.opening.as_mut().filter(|opening| !opening.asked) {
+        let Some(writer) = self.recordings.writer_mut(key) else { return };
+        if let Some(opening) = writer.opening.as_mut().filter(|opening| !opening.asked) {
             opening.at = opening.at.max(now.mono.after_ms(wait_ms));
             return;
         }
-        let Some(tape) = self.recordings.take_writer(key) else { return };
+        let Some(writer) = self.recordings.take_writer(key) else { return };
         let Some(recording) = self.recordings.all.get_mut(&key) else { return };
-        if tape.finished.is_none() {
+        if writer.finished.is_none() {
             self.journal.storage.submit(now.mono, Job::Close { file: recording.file });
         }
-        let durable = tape.durable;
+        let durable = writer.durable;
         let more = recording.end_recording.is_none_or(|(to, _)| durable.to < to);
-        let ended = truncated_summary(recording, durable, &tape.reel);
+        let ended = truncated_summary(recording, durable, &writer.stream);
         let id = recording.id;
         log::error!("recording {id}: its file failed; {} bytes of it are certain", durable.size);
         let old = ContinuedRecording {
@@ -355,9 +355,9 @@ impl Recorder {
         self.journal.trace.push_event(now.wall, TraceEvent::RecordingEnded { recording: id, why });
         self.journal.append(now, Fact::RecordingEnded(ended));
         if more {
-            self.continue_in_new_file(now, key, &old, tape);
+            self.continue_in_new_file(now, key, &old, writer);
         } else {
-            self.recordings.encoders.recycle(&self.channels, tape.reel);
+            self.recordings.encoders.recycle(&self.channels, writer.stream);
         }
         // Without a durable key, the old recording has nothing to show.
         if durable.size == 0 {
@@ -371,7 +371,7 @@ impl Recorder {
         now: Now,
         key: RecordingKey,
         old: &ContinuedRecording,
-        mut tape: RecordingWriter,
+        mut writer: RecordingWriter,
     ) {
         let Some(was) = self.recordings.all.get(&key) else { return };
         let (tries, reasons_ever, pressed) = (was.tries, was.reasons_ever, was.pressed);
@@ -400,20 +400,20 @@ impl Recorder {
                 let waiting = InterruptedRecording { id, reasons, agent, schedule: name };
                 self.recordings.to_resume.add(want.call, waiting);
             }
-            return self.recordings.encoders.recycle(&self.channels, tape.reel);
+            return self.recordings.encoders.recycle(&self.channels, writer.stream);
         };
         let mut backlog: std::collections::VecDeque<_> =
-            tape.unsynced.drain(..).filter_map(|written| written.chunk).collect();
-        backlog.append(&mut tape.backlog);
-        let mut reel = tape.reel;
-        reel.from = old.from;
-        reel.spans = ledger_after(&reel.spans, old.from);
+            writer.unsynced.drain(..).filter_map(|written| written.chunk).collect();
+        backlog.append(&mut writer.backlog);
+        let mut stream = writer.stream;
+        stream.from = old.from;
+        stream.spans = ledger_after(&stream.spans, old.from);
         let why = "goes on from a recording whose file failed".to_string();
-        let parts = RecordingParts { reel, backlog, envelope, why };
+        let parts = RecordingParts { stream, backlog, envelope, why };
         let (mut new, _) = self.create_recording(now, &call, want, parts);
         (new.reasons_ever, new.end_recording) = (reasons_ever, old.end);
         new.tries = if old.never_durable { tries + 1 } else { 0 };
-        if let Some(opening) = new.writer.as_mut().and_then(|tape| tape.opening.as_mut()) {
+        if let Some(opening) = new.writer.as_mut().and_then(|writer| writer.opening.as_mut()) {
             opening.at = now.mono.after_ms(old.wait_ms);
         }
         let id = new.id;
@@ -483,9 +483,9 @@ struct ContinuedRecording {
 fn truncated_summary(
     recording: &Recording,
     durable: Watermark,
-    reel: &EncodeStream,
+    stream: &EncodeStream,
 ) -> RecordingEnded {
-    let mut fold = SpanAccumulator::new(recording.from, reel.delay_frames());
+    let mut fold = SpanAccumulator::new(recording.from, stream.delay_frames());
     let mut at = recording.from;
     let mut add = |at: &mut Position, to: Position, fate: Fate| {
         while *at < to {
@@ -494,7 +494,7 @@ fn truncated_summary(
             *at = at.plus(u64::from(frames));
         }
     };
-    for span in &reel.spans {
+    for span in &stream.spans {
         add(&mut at, span.from.min(durable.to), Fate::Stored);
         add(&mut at, span.to.min(durable.to), span.fate);
     }

@@ -36,7 +36,7 @@ pub(in crate::recorder) struct RecordingRequest {
 
 /// What a new recording is made of.
 pub(in crate::recorder) struct RecordingParts {
-    pub reel: EncodeStream,
+    pub stream: EncodeStream,
     /// Audio that is older than the file.
     pub backlog: VecDeque<Chunk>,
     pub envelope: Envelope,
@@ -78,12 +78,12 @@ impl Recorder {
         let kept = want.pressed.and_then(|_| self.recordings.recall.take_buffer(want.call));
         let missed = kept.as_ref().and_then(|kept| kept.missed.clone());
         let channel = &self.channels[call.channel.0];
-        let (mut reel, backlog) = match kept {
+        let (mut stream, backlog) = match kept {
             Some(kept) => {
                 kept.describe_reach(call.from, &mut why);
                 want.from = kept.start();
                 want.pressed = want.pressed.map(|(agent, _)| (agent, kept.start()));
-                (kept.reel, kept.chunks)
+                (kept.stream, kept.chunks)
             }
             None => {
                 let encoder = self.recordings.encoders.take(channel, &self.config.audio)?;
@@ -91,12 +91,12 @@ impl Recorder {
             }
         };
         let Some(envelope) = self.recordings.keys.take() else { return Err(Code::Busy.into()) };
-        reel.from = want.from;
+        stream.from = want.from;
         let on_air = self.calls.active_call(call.channel).map(|air| air.number);
-        if call.is_live() && on_air != Some(want.call) && !reel.held_ranges.is_open() {
-            reel.held_ranges.open_at(channel.head());
+        if call.is_live() && on_air != Some(want.call) && !stream.held_ranges.is_open() {
+            stream.held_ranges.open_at(channel.head());
         }
-        let parts = RecordingParts { reel, backlog, envelope, why };
+        let parts = RecordingParts { stream, backlog, envelope, why };
         let (recording, ticket) = self.create_recording(now, &call, want, parts);
         let id = recording.id;
         if let Some((from, to, by)) = missed.filter(|(_, to, _)| recording.from < *to) {
@@ -123,25 +123,25 @@ impl Recorder {
         want: RecordingRequest,
         parts: RecordingParts,
     ) -> (Recording, Ticket) {
-        let RecordingParts { reel, backlog, envelope, why } = parts;
+        let RecordingParts { stream, backlog, envelope, why } = parts;
         let file = self.journal.storage.next_file();
         let (id, key) = (envelope.id, envelope.key);
         let place = &self.channels[call.channel.0];
         let header = MediaHeader {
             id,
-            codec: reel.encoder().kind(),
+            codec: stream.encoder().kind(),
             rate: place.rate,
             sides: place.sides,
-            bitrate: reel.encoder().bitrate_per_side(),
+            bitrate: stream.encoder().bitrate_per_side(),
             channel: place.id,
             from: want.from,
             began: now.wall,
             boot: self.boot,
-            delay: reel.delay_frames(),
+            delay: stream.delay_frames(),
             wrapped: envelope.wrapped,
         };
         let mut first = Vec::new();
-        let writer = MediaWriter::create(&header, key.clone(), &mut first);
+        let media_writer = MediaWriter::create(&header, key.clone(), &mut first);
         let opening = PendingCreate::new(layout::media_path(now.wall, id), first, now);
         let (schedule, retain_until) = self.schedule_retention(now.wall, want.schedule);
         let numbers =
@@ -176,7 +176,7 @@ impl Recorder {
             key,
             file,
             tries: 0,
-            writer: Some(RecordingWriter::new(reel, backlog, writer, opening)),
+            writer: Some(RecordingWriter::new(stream, backlog, media_writer, opening)),
             closed: false,
         };
         (recording, ticket)
@@ -327,15 +327,15 @@ impl Recorder {
     ) -> Result<(RecordingId, Ticket), Refusal> {
         self.can_begin()?;
         let held = self.recordings.get(id).and_then(|old| old.writer.as_ref());
-        let held = held.map(|tape| tape.reel.held_ranges.clone());
+        let held = held.map(|writer| writer.stream.held_ranges.clone());
         let (new, ticket) = self.begin_recording(now, next)?;
         if let Some(old) = self.recordings.get_mut(id) {
             old.set_end(at, RecordingEnd::Stop, false);
         }
         let place = self.recordings.get_mut(new);
-        let tape = place.and_then(|recording| recording.writer.as_mut());
-        if let (Some(tape), Some(held)) = (tape, held) {
-            tape.reel.held_ranges.merge(&held);
+        let writer = place.and_then(|recording| recording.writer.as_mut());
+        if let (Some(writer), Some(held)) = (writer, held) {
+            writer.stream.held_ranges.merge(&held);
         }
         Ok((new, ticket))
     }

@@ -2,7 +2,7 @@
 //!
 //! A disk with free space may refuse to create a file: no inode is left, a quota is used up, or the
 //! folder is read-only. Until the disk takes a new file again, presses are refused at once and
-//! recordings that should begin wait. A trial file shows every few seconds whether it does.
+//! recordings that should begin wait. Every few seconds the disk thread tries to create a file.
 
 use crate::alarm::AlarmCode;
 use crate::job::{DiskError, Job};
@@ -14,7 +14,7 @@ use protocol::{Code, Refusal};
 /// Time between two trials.
 const TRIAL_INTERVAL_MS: u64 = 5000;
 
-/// Why the disk took no new file when it was last asked; nothing if it did.
+/// Why the disk took no new file at the last attempt; `None` if it took one.
 #[derive(Debug, Default)]
 pub(in crate::recorder) struct NewFiles {
     refused: Option<DiskError>,

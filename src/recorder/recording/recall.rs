@@ -21,7 +21,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 /// The recall buffer of one call.
 pub struct RecallBuffer {
-    pub reel: EncodeStream,
+    pub stream: EncodeStream,
     pub chunks: VecDeque<Chunk>,
     /// What a press came too late to mask: from, to, and the agent.
     pub missed: Option<(Position, Position, String)>,
@@ -42,7 +42,7 @@ impl RecallBuffer {
     /// First position in the buffer.
     #[must_use]
     pub fn start(&self) -> Position {
-        self.chunks.front().map_or(self.reel.from, |chunk| chunk.from)
+        self.chunks.front().map_or(self.stream.from, |chunk| chunk.from)
     }
 
     /// Appends to `why` how far the buffer reaches.
@@ -61,8 +61,8 @@ impl RecallBuffer {
     fn drop_oldest(&mut self) -> usize {
         let Some(chunk) = self.chunks.pop_front() else { return 0 };
         let next = chunk.from.plus(chunk.frames());
-        self.reel.from = next;
-        self.reel.spans.retain_mut(|span| {
+        self.stream.from = next;
+        self.stream.spans.retain_mut(|span| {
             span.from = span.from.max(next);
             span.from < span.to
         });
@@ -83,7 +83,7 @@ impl RecallBuffers {
     }
 
     pub fn streams(&self) -> impl Iterator<Item = &EncodeStream> {
-        self.buffers.values().map(|buffer| &buffer.reel)
+        self.buffers.values().map(|buffer| &buffer.stream)
     }
 
     fn calls_on(&self, channel: ChannelIndex) -> impl Iterator<Item = CallNumber> {
@@ -93,7 +93,7 @@ impl RecallBuffers {
 
     /// Streams that read a channel's ring.
     pub fn streams_on(&self, channel: ChannelIndex) -> impl Iterator<Item = &EncodeStream> {
-        self.calls_on(channel).filter_map(|call| Some(&self.buffers.get(&call)?.reel))
+        self.calls_on(channel).filter_map(|call| Some(&self.buffers.get(&call)?.stream))
     }
 
     /// Marks the audio of a channel from `head` on as held for all calls but the one on air.
@@ -105,8 +105,8 @@ impl RecallBuffers {
     ) {
         let calls: Vec<CallNumber> = self.calls_on(channel).collect();
         for call in calls {
-            if let Some(reel) = self.stream_mut(call).filter(|reel| reel.end.is_none()) {
-                reel.set_held(on_air != Some(call), head);
+            if let Some(stream) = self.stream_mut(call).filter(|stream| stream.end.is_none()) {
+                stream.set_held(on_air != Some(call), head);
             }
         }
     }
@@ -123,13 +123,13 @@ impl RecallBuffers {
     }
 
     pub fn stream_mut(&mut self, call: CallNumber) -> Option<&mut EncodeStream> {
-        self.buffers.get_mut(&call).map(|buffer| &mut buffer.reel)
+        self.buffers.get_mut(&call).map(|buffer| &mut buffer.stream)
     }
 
-    fn insert(&mut self, call: CallNumber, reel: EncodeStream, rate: u32) {
-        self.by_channel.insert((reel.channel, call));
+    fn insert(&mut self, call: CallNumber, stream: EncodeStream, rate: u32) {
+        self.by_channel.insert((stream.channel, call));
         self.buffers
-            .insert(call, RecallBuffer { reel, chunks: VecDeque::new(), missed: None, rate });
+            .insert(call, RecallBuffer { stream, chunks: VecDeque::new(), missed: None, rate });
     }
 
     /// Adds a range that a press came too late to mask. The range may grow over masked audio.
@@ -144,18 +144,18 @@ impl RecallBuffers {
     /// Removes and returns the buffer of a call.
     pub fn take_buffer(&mut self, call: CallNumber) -> Option<RecallBuffer> {
         let buffer = self.buffers.remove(&call)?;
-        self.by_channel.remove(&(buffer.reel.channel, call));
+        self.by_channel.remove(&(buffer.stream.channel, call));
         self.bytes -= buffer.chunks.iter().map(|chunk| chunk.payload.capacity()).sum::<usize>();
         Some(buffer)
     }
 
     /// Ends the call's stream; its audio still in the ring is released at once.
     pub fn end_call(&mut self, call: CallNumber, at: Position) {
-        if let Some(reel) = self.stream_mut(call) {
-            let at = at.max(reel.cursor);
-            reel.end.get_or_insert(at);
-            reel.is_flushing = true;
-            reel.held_ranges.close_at(at);
+        if let Some(stream) = self.stream_mut(call) {
+            let at = at.max(stream.cursor);
+            stream.end.get_or_insert(at);
+            stream.is_flushing = true;
+            stream.held_ranges.close_at(at);
         }
     }
 
@@ -163,9 +163,9 @@ impl RecallBuffers {
     /// lack of memory.
     pub fn push_chunk(&mut self, call: CallNumber, recall_ms: u32) {
         let Some(buffer) = self.buffers.get_mut(&call) else { return };
-        let from = buffer.reel.cursor;
+        let from = buffer.stream.cursor;
         let (chunks, mut added) = (&mut buffer.chunks, 0);
-        buffer.reel.flush_chunk(|runs, payload| {
+        buffer.stream.flush_chunk(|runs, payload| {
             let frames: u64 = runs.iter().map(|run| u64::from(run.frames)).sum();
             let chunk = Chunk {
                 from: from.saturating_sub(frames),
@@ -177,7 +177,8 @@ impl RecallBuffers {
         });
         self.bytes += added;
         let longest = frames_of_ms(u64::from(recall_ms), buffer.rate);
-        while buffer.reel.cursor.frames_since(buffer.start()) > longest && !buffer.chunks.is_empty()
+        while buffer.stream.cursor.frames_since(buffer.start()) > longest
+            && !buffer.chunks.is_empty()
         {
             self.bytes -= buffer.drop_oldest();
         }
@@ -209,11 +210,11 @@ impl Recorder {
         let channel = &self.channels[index.0];
         let encoder = self.recordings.encoders.take(channel, &self.config.audio);
         let Ok(encoder) = encoder else { return };
-        let mut reel = EncodeStream::new(index, from.max(channel.ring.tail()), encoder);
+        let mut stream = EncodeStream::new(index, from.max(channel.ring.tail()), encoder);
         if self.calls.active_call(index).is_some_and(|air| air.number != number) {
-            reel.held_ranges.open_at(channel.head());
+            stream.held_ranges.open_at(channel.head());
         }
-        self.recordings.recall.insert(number, reel, channel.rate);
+        self.recordings.recall.insert(number, stream, channel.rate);
     }
 
     /// Whether the call's whole audio is in a recording that the agent's press would join.
@@ -226,7 +227,7 @@ impl Recorder {
     pub(in crate::recorder) fn discard_recall(&mut self, number: CallNumber) {
         if let Some(buffer) = self.recordings.recall.take_buffer(number) {
             drop(buffer.chunks);
-            self.recordings.encoders.recycle(&self.channels, buffer.reel);
+            self.recordings.encoders.recycle(&self.channels, buffer.stream);
         }
     }
 

@@ -50,28 +50,28 @@ impl Recordings {
         if budget == 0 && to.storage.has_block() {
             return Some(now);
         }
-        let waiting = self.writers().filter_map(|tape| tape.opening.as_ref());
+        let waiting = self.writers().filter_map(|writer| writer.opening.as_ref());
         let retries = waiting.filter(|opening| !opening.asked).map(|opening| opening.at);
         retries.filter(|at| *at > now).min()
     }
 
     /// Releases one grid frame of a recording, or closes its file. False: nothing to do now.
     fn release_frame(&mut self, to: &mut Release<'_>, key: RecordingKey) -> bool {
-        let Some(tape) = self.writer_mut(key) else { return false };
-        if tape.finished.is_some() || to.storage.is_down() {
+        let Some(writer) = self.writer_mut(key) else { return false };
+        if writer.finished.is_some() || to.storage.is_down() {
             return false;
         }
-        if tape.opening.is_some() {
+        if writer.opening.is_some() {
             self.open_file(to.now, key, to.storage);
             return false;
         }
-        if !tape.backlog.is_empty() {
+        if !writer.backlog.is_empty() {
             return self.write_backlog_chunk(to, key);
         }
-        let channel = &mut to.channels[tape.reel.channel.0];
+        let channel = &mut to.channels[writer.stream.channel.0];
         let holdback = frames_of_ms(u64::from(to.audio.holdback_ms), channel.rate);
-        match tape.reel.encode_next(channel, holdback) {
-            Progress::Advanced if tape.reel.is_chunk_full() => {
+        match writer.stream.encode_next(channel, holdback) {
+            Progress::Advanced if writer.stream.is_chunk_full() => {
                 self.flush_chunk(to, key);
                 true
             }
@@ -85,11 +85,11 @@ impl Recordings {
     /// Releases one grid frame into a recall buffer. False: nothing to do now.
     fn release_recall_frame(&mut self, to: &mut Release<'_>, call: CallNumber) -> bool {
         let Some(recall_ms) = to.audio.recall_ms else { return false };
-        let Some(reel) = self.recall.stream_mut(call) else { return false };
-        let channel = &mut to.channels[reel.channel.0];
+        let Some(stream) = self.recall.stream_mut(call) else { return false };
+        let channel = &mut to.channels[stream.channel.0];
         let holdback = frames_of_ms(u64::from(to.audio.holdback_ms), channel.rate);
-        match reel.encode_next(channel, holdback) {
-            Progress::Advanced if !reel.is_chunk_full() => true,
+        match stream.encode_next(channel, holdback) {
+            Progress::Advanced if !stream.is_chunk_full() => true,
             Progress::Advanced | Progress::ChunkFull => {
                 self.recall.push_chunk(call, recall_ms);
                 true
@@ -100,9 +100,9 @@ impl Recordings {
 
     /// Creates a recording's file when the disk is up and the retry time has come.
     pub fn open_file(&mut self, now: Now, key: RecordingKey, storage: &mut Storage) {
-        let Some(tape) = self.writer_mut(key) else { return };
+        let Some(writer) = self.writer_mut(key) else { return };
         let due = |opening: &&mut PendingCreate| !opening.asked && opening.at <= now.mono;
-        let Some(opening) = tape.opening.as_mut().filter(due) else { return };
+        let Some(opening) = writer.opening.as_mut().filter(due) else { return };
         if storage.is_down() {
             return;
         }
@@ -111,15 +111,15 @@ impl Recordings {
         let file = storage.next_file();
         storage.submit(now.mono, Job::Create { file, path });
         storage.submit(now.mono, Job::Append { file, bytes });
-        let (after, mark) = (storage.next_ticket(), tape.written_end());
-        tape.unsynced.push_back(UnsyncedChunk { after, mark, chunk: None });
+        let (after, mark) = (storage.next_ticket(), writer.written_end());
+        writer.unsynced.push_back(UnsyncedChunk { after, mark, chunk: None });
         self.assign_file(key, file);
     }
 
     /// Writes one chunk of the backlog. False: no free buffer.
     fn write_backlog_chunk(&mut self, to: &mut Release<'_>, key: RecordingKey) -> bool {
         let Some(block) = to.storage.take_block() else { return false };
-        let backlog = self.writer_mut(key).map(|tape| &mut tape.backlog);
+        let backlog = self.writer_mut(key).map(|writer| &mut writer.backlog);
         let Some(chunk) = backlog.and_then(|backlog| backlog.pop_front()) else { return false };
         self.write_chunk(to, key, ChunkToWrite { chunk, block });
         // The backlog may hold minutes of promised audio, so it does not wait for the audio sync.
@@ -134,9 +134,9 @@ impl Recordings {
             return false;
         };
         let mut chunk = self.spare_chunks.pop().unwrap_or_default();
-        let Some(tape) = self.writer_mut(key) else { return false };
-        let from = tape.writer.to();
-        tape.reel.flush_chunk(|runs, payload| chunk.copy_from(from, runs, payload));
+        let Some(writer) = self.writer_mut(key) else { return false };
+        let from = writer.media_writer.to();
+        writer.stream.flush_chunk(|runs, payload| chunk.copy_from(from, runs, payload));
         self.write_chunk(to, key, ChunkToWrite { chunk, block });
         true
     }
@@ -147,34 +147,36 @@ impl Recordings {
         let ChunkToWrite { chunk, mut block } = write;
         let after = to.storage.next_ticket();
         let Some(recording) = self.all.get_mut(&key) else { return };
-        let Some(tape) = recording.writer.as_mut() else { return };
-        assert_eq!(chunk.from, tape.writer.to(), "chunks follow each other");
+        let Some(writer) = recording.writer.as_mut() else { return };
+        assert_eq!(chunk.from, writer.media_writer.to(), "chunks follow each other");
         self.payload.extend_from_slice(&chunk.payload);
-        tape.writer.append_chunk(&chunk.runs, &mut self.payload, &mut block);
-        let mark = tape.written_end();
-        tape.unsynced.push_back(UnsyncedChunk { after, mark, chunk: Some(chunk) });
+        writer.media_writer.append_chunk(&chunk.runs, &mut self.payload, &mut block);
+        let mark = writer.written_end();
+        writer.unsynced.push_back(UnsyncedChunk { after, mark, chunk: Some(chunk) });
         to.storage.submit(to.now.mono, Job::Append { file: recording.file, bytes: block });
     }
 
     /// Writes the last chunk and the trailer. The end is noted once they are durable.
     fn close_file(&mut self, to: &mut Release<'_>, key: RecordingKey) -> bool {
         let Some(recording) = self.all.get_mut(&key) else { return false };
-        let Some(tape) = recording.writer.as_mut() else { return false };
-        assert!(tape.backlog.is_empty());
-        tape.reel.finish();
-        if !tape.reel.is_empty() {
+        let Some(writer) = recording.writer.as_mut() else { return false };
+        assert!(writer.backlog.is_empty());
+        writer.stream.finish();
+        if !writer.stream.is_empty() {
             return self.flush_chunk(to, key);
         }
         let Some(mut block) = to.storage.take_block() else { return false };
-        let (end, why) = recording.end_recording.unwrap_or((tape.reel.cursor, RecordingEnd::Stop));
-        let finished = tape.writer.finish(why, &mut block);
+        let (end, why) =
+            recording.end_recording.unwrap_or((writer.stream.cursor, RecordingEnd::Stop));
+        let finished = writer.media_writer.finish(why, &mut block);
         let captured = finished.ledger.total_captured();
         assert_eq!(captured, end.frames_since(recording.from), "the ledger adds up");
-        let spanned: u64 = tape.reel.spans.iter().map(|span| span.to.frames_since(span.from)).sum();
+        let spanned: u64 =
+            writer.stream.spans.iter().map(|span| span.to.frames_since(span.from)).sum();
         assert_eq!(captured - finished.ledger.stored, spanned, "spans add up");
-        let (after, mark) = (to.storage.next_ticket(), tape.written_end());
-        tape.unsynced.push_back(UnsyncedChunk { after, mark, chunk: None });
-        tape.finished = Some(finished);
+        let (after, mark) = (to.storage.next_ticket(), writer.written_end());
+        writer.unsynced.push_back(UnsyncedChunk { after, mark, chunk: None });
+        writer.finished = Some(finished);
         let file = recording.file;
         to.storage.submit(to.now.mono, Job::Append { file, bytes: block });
         to.storage.submit(to.now.mono, Job::Close { file });

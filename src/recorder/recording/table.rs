@@ -86,8 +86,8 @@ impl Recordings {
         assert!(recording.writer.is_some(), "a recording begins open");
         self.last.0 += 1;
         let key = self.last;
-        let twin = self.by_id.insert(recording.id, key);
-        assert!(twin.is_none(), "an id is given once");
+        let previous = self.by_id.insert(recording.id, key);
+        assert!(previous.is_none(), "each recording has its own id");
         self.by_call.insert((recording.call, key));
         self.by_file.insert(recording.file, key);
         self.open.insert((recording.channel, key));
@@ -208,14 +208,14 @@ impl Recordings {
     /// The streams that read a channel's ring.
     pub fn streams_on(&self, channel: ChannelIndex) -> impl Iterator<Item = &EncodeStream> {
         let open = self.open_on(channel).filter_map(|key| self.all.get(&key)?.writer.as_ref());
-        open.map(|tape| &tape.reel).chain(self.recall.streams_on(channel))
+        open.map(|writer| &writer.stream).chain(self.recall.streams_on(channel))
     }
 
     /// The oldest position of a channel that a stream still needs.
     pub fn oldest_unread(&self, channel: ChannelIndex) -> Option<Position> {
         // A stream that reached its end needs no more of the ring.
-        let reading = self.streams_on(channel).filter(|reel| reel.end != Some(reel.cursor));
-        reading.map(|reel| reel.cursor).min()
+        let reading = self.streams_on(channel).filter(|stream| stream.end != Some(stream.cursor));
+        reading.map(|stream| stream.cursor).min()
     }
 
     /// Marks the audio of a channel from `head` on as held for all calls but the one on air.
@@ -229,8 +229,8 @@ impl Recordings {
         for key in keys {
             let recording = self.all.get_mut(&key).filter(|recording| recording.is_running());
             let Some(recording) = recording else { continue };
-            if let Some(tape) = &mut recording.writer {
-                tape.reel.set_held(on_air != Some(recording.call), head);
+            if let Some(writer) = &mut recording.writer {
+                writer.stream.set_held(on_air != Some(recording.call), head);
             }
         }
         self.recall.update_holds(channel, on_air, head);
@@ -259,10 +259,10 @@ impl Recordings {
         assert!(self.by_id.len() == self.all.len() && self.by_call.len() == self.all.len());
         assert_eq!(self.open.len(), self.writers().count());
         assert!(self.to_resume.len() <= limits::CALLS_MAX, "one for each call that is live");
-        for reel in self.writers().map(|tape| &tape.reel).chain(self.recall.streams()) {
-            let ring = &channels[reel.channel.0].ring;
-            assert!(reel.from <= reel.cursor && reel.cursor <= ring.head());
-            assert!(reel.end == Some(reel.cursor) || reel.cursor >= ring.tail(), "overtaken");
+        for stream in self.writers().map(|writer| &writer.stream).chain(self.recall.streams()) {
+            let ring = &channels[stream.channel.0].ring;
+            assert!(stream.from <= stream.cursor && stream.cursor <= ring.head());
+            assert!(stream.end == Some(stream.cursor) || stream.cursor >= ring.tail(), "overtaken");
         }
     }
 }

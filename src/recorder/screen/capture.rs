@@ -20,7 +20,7 @@ pub struct ScreenCapture {
     /// End of the newest segment.
     heard: Position,
     pub hidden: ScreenMask,
-    pub tapes: Vec<ScreenWriter>,
+    pub writers: Vec<ScreenWriter>,
     /// The last screen-only recording, running or not.
     pub alone: Option<RecordingId>,
 }
@@ -112,10 +112,10 @@ impl ScreenCapture {
 
     /// Drops old masks; without a file, also the waiting segments.
     pub fn prune(&mut self, oldest: Position) {
-        if self.tapes.is_empty() {
+        if self.writers.is_empty() {
             (self.held, self.held_bytes) = (VecDeque::new(), 0);
         }
-        let oldest = self.tapes.iter().map(ScreenWriter::cursor).min().unwrap_or(oldest);
+        let oldest = self.writers.iter().map(ScreenWriter::cursor).min().unwrap_or(oldest);
         // A segment may start slightly earlier.
         let oldest = oldest.saturating_sub(limits::SCREEN_AHEAD_MS);
         self.hidden.mask.prune_before(oldest);
@@ -124,19 +124,19 @@ impl ScreenCapture {
 
     #[must_use]
     pub fn writer(&self, id: RecordingId) -> Option<&ScreenWriter> {
-        self.tapes.iter().find(|tape| tape.id == id)
+        self.writers.iter().find(|writer| writer.id == id)
     }
 
     /// The newest recording that uses the screen now.
     #[must_use]
     pub fn wanted_by(&self) -> Option<&ScreenWriter> {
-        self.tapes.iter().rev().find(|tape| tape.is_active())
+        self.writers.iter().rev().find(|writer| writer.is_active())
     }
 
     /// The running screen-only recording.
     #[must_use]
     pub fn running_alone(&self) -> Option<&ScreenWriter> {
-        self.tapes.iter().find(|tape| tape.alone && tape.end.is_none())
+        self.writers.iter().find(|writer| writer.alone && writer.end.is_none())
     }
 
     /// Asserts the invariants that hold after every turn.

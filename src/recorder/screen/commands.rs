@@ -47,10 +47,10 @@ impl Recorder {
         let call =
             self.call_in_hand(agent).and_then(|call| self.visible_running(agent, call.number));
         let with_call = call.and_then(|recording| capture?.writer(recording.id));
-        let runs = with_call.filter(|tape| tape.is_active());
+        let runs = with_call.filter(|writer| writer.is_active());
         let runs = runs.or_else(|| capture.and_then(super::ScreenCapture::running_alone));
-        if let Some(tape) = runs {
-            return self.require_disk().map(|()| ScreenStartPlan::Runs(tape.id));
+        if let Some(writer) = runs {
+            return self.require_disk().map(|()| ScreenStartPlan::Runs(writer.id));
         }
         let user = &self.directory.agent_at(agent).username;
         let schedule = schedule::match_user_schedule(&self.config.schedules, user, now);
@@ -110,11 +110,11 @@ impl Recorder {
         agent: AgentIndex,
     ) -> Result<Response, Refusal> {
         let id = self.screen_stop_target(agent)?;
-        let tapes = self.screens.captures.get_mut(&agent).map(|capture| &mut capture.tapes);
-        let tape = tapes.and_then(|tapes| tapes.iter_mut().find(|tape| tape.id == id));
+        let writers = self.screens.captures.get_mut(&agent).map(|capture| &mut capture.writers);
+        let writer = writers.and_then(|writers| writers.iter_mut().find(|writer| writer.id == id));
         let mut ticket = self.journal.storage.last_fact_ticket();
-        if let Some(tape) = tape.filter(|tape| tape.end.is_none()) {
-            tape.set_end(screen_ms(now.mono), RecordingEnd::Stop);
+        if let Some(writer) = writer.filter(|writer| writer.end.is_none()) {
+            writer.set_end(screen_ms(now.mono), RecordingEnd::Stop);
             let by = self.directory.agent_at(agent).username.clone();
             let fact = crate::store::fact::Fact::RecordingReasons {
                 id,

@@ -62,10 +62,14 @@ impl Recorder {
         let wrapped = if key.is_some() { DERIVED_KEY_MARKER.to_vec() } else { Vec::new() };
         let header = self.screen_header(now, id, wrapped);
         let mut first = Vec::new();
-        let writer = MediaWriter::create(&header, key, &mut first);
+        let media_writer = MediaWriter::create(&header, key, &mut first);
         let opening = (layout::screen_path(began, id), first);
         self.journal.append(now, Fact::ScreenBegan { id });
-        self.create_screen_file(now, agent, ScreenWriter::new(id, Some(channel), writer, opening));
+        self.create_screen_file(
+            now,
+            agent,
+            ScreenWriter::new(id, Some(channel), media_writer, opening),
+        );
     }
 
     /// Starts a screen-only recording.
@@ -83,7 +87,7 @@ impl Recorder {
         let sequence = self.journal.storage.next_sequence();
         let numbers = seal::seal_numbers(key.as_ref(), sequence, &PhoneNumbers::default());
         let mut first = Vec::new();
-        let writer = MediaWriter::create(&header, key, &mut first);
+        let media_writer = MediaWriter::create(&header, key, &mut first);
         let (schedule, retain_until) = self.schedule_retention(now.wall, Some(schedule));
         let began = RecordingBegan {
             id,
@@ -113,50 +117,51 @@ impl Recorder {
         let device = began.call.device.clone();
         let ticket = self.journal.append(now, Fact::RecordingBegan(began));
         let opening = (layout::media_path(now.wall, id), first);
-        let mut tape = ScreenWriter::new(id, None, writer, opening);
-        tape.alone = true;
+        let mut writer = ScreenWriter::new(id, None, media_writer, opening);
+        writer.alone = true;
         self.journal
             .trace
             .push_event(now.wall, TraceEvent::RecordingBegan { recording: id, device });
-        self.create_screen_file(now, agent, tape);
+        self.create_screen_file(now, agent, writer);
         Ok((id, ticket))
     }
 
-    fn create_screen_file(&mut self, now: Now, agent: AgentIndex, mut tape: ScreenWriter) {
-        log::info!("recording {}: the screen is recorded", tape.id);
+    fn create_screen_file(&mut self, now: Now, agent: AgentIndex, mut writer: ScreenWriter) {
+        log::info!("recording {}: the screen is recorded", writer.id);
         let file = self.journal.storage.next_file();
-        tape.file = file;
-        if let Some((path, bytes)) = tape.opening.take() {
+        writer.file = file;
+        if let Some((path, bytes)) = writer.opening.take() {
             self.journal.storage.submit(now.mono, Job::Create { file, path });
             self.journal.storage.submit(now.mono, Job::Append { file, bytes });
         }
-        tape.unsynced.push_back((self.journal.storage.next_ticket(), tape.written_end()));
-        self.screens.captures.entry(agent).or_default().tapes.push(tape);
+        writer.unsynced.push_back((self.journal.storage.next_ticket(), writer.written_end()));
+        self.screens.captures.entry(agent).or_default().writers.push(writer);
         self.stale_agents.insert(agent);
     }
 
     /// Advances watermarks after a sync, and notes the ends of completed files.
     pub(super) fn handle_screen_sync(&mut self, now: Now, agent: AgentIndex, durable: Ticket) {
         let Some(capture) = self.screens.captures.get_mut(&agent) else { return };
-        for tape in &mut capture.tapes {
-            while tape.unsynced.front().is_some_and(|(after, _)| *after <= durable) {
-                let Some((_, mark)) = tape.unsynced.pop_front() else { break };
-                let (first, id) = (tape.durable.size == 0, tape.id);
-                if first && tape.alone {
+        for writer in &mut capture.writers {
+            while writer.unsynced.front().is_some_and(|(after, _)| *after <= durable) {
+                let Some((_, mark)) = writer.unsynced.pop_front() else { break };
+                let (first, id) = (writer.durable.size == 0, writer.id);
+                if first && writer.alone {
                     self.sessions
                         .iter_mut()
                         .for_each(|session| session.mark_recording_durable(id, durable));
                 }
-                tape.durable = mark;
+                writer.durable = mark;
             }
         }
-        let done = |tape: &mut ScreenWriter| tape.finished.is_some() && tape.unsynced.is_empty();
-        for mut tape in capture.tapes.extract_if(.., done).collect::<Vec<_>>() {
-            let Some(finished) = tape.finished else { continue };
-            let ended = tape.complete_summary(finished);
-            let (id, why) = (tape.id, finished.end.as_str());
+        let done =
+            |writer: &mut ScreenWriter| writer.finished.is_some() && writer.unsynced.is_empty();
+        for mut writer in capture.writers.extract_if(.., done).collect::<Vec<_>>() {
+            let Some(finished) = writer.finished else { continue };
+            let ended = writer.complete_summary(finished);
+            let (id, why) = (writer.id, finished.end.as_str());
             log::info!("screen of recording {id} closed, {} ms stored", finished.ledger.stored);
-            self.append_screen_end(now, &tape, ended, why);
+            self.append_screen_end(now, &writer, ended, why);
         }
         self.stale_agents.insert(agent);
     }
@@ -164,14 +169,14 @@ impl Recorder {
     fn append_screen_end(
         &mut self,
         now: Now,
-        tape: &ScreenWriter,
+        writer: &ScreenWriter,
         ended: crate::store::fact::RecordingEnded,
         why: &'static str,
     ) {
-        let fact = if tape.alone {
+        let fact = if writer.alone {
             self.journal
                 .trace
-                .push_event(now.wall, TraceEvent::RecordingEnded { recording: tape.id, why });
+                .push_event(now.wall, TraceEvent::RecordingEnded { recording: writer.id, why });
             Fact::RecordingEnded(ended)
         } else {
             Fact::ScreenEnded(ended)
@@ -187,8 +192,8 @@ impl Recorder {
         error: DiskError,
         is_creation: bool,
     ) {
-        let has = |tape: &ScreenWriter| tape.file == file;
-        let place = self.screens.captures.iter().find(|(_, c)| c.tapes.iter().any(has));
+        let has = |writer: &ScreenWriter| writer.file == file;
+        let place = self.screens.captures.iter().find(|(_, c)| c.writers.iter().any(has));
         let Some(agent) = place.map(|(agent, _)| *agent) else { return };
         match is_creation {
             false => self.raise_write_alarm(now, error, "the file of a screen cannot be written"),
@@ -211,21 +216,22 @@ impl Recorder {
         mut which: impl FnMut(&ScreenWriter) -> bool,
     ) {
         let Some(capture) = self.screens.captures.get_mut(&agent) else { return };
-        let gone: Vec<ScreenWriter> = capture.tapes.extract_if(.., |tape| which(tape)).collect();
-        for tape in gone {
-            let (id, durable): (RecordingId, Watermark) = (tape.id, tape.durable);
+        let gone: Vec<ScreenWriter> =
+            capture.writers.extract_if(.., |writer| which(writer)).collect();
+        for writer in gone {
+            let (id, durable): (RecordingId, Watermark) = (writer.id, writer.durable);
             log::error!(
                 "screen of recording {id}: its file failed; {} bytes are kept",
                 durable.size
             );
-            if tape.finished.is_none() {
-                self.journal.storage.submit(now.mono, Job::Close { file: tape.file });
+            if writer.finished.is_none() {
+                self.journal.storage.submit(now.mono, Job::Close { file: writer.file });
             }
-            if tape.alone && durable.size == 0 {
+            if writer.alone && durable.size == 0 {
                 self.fail_pending_replies(id, error, true);
             }
-            let ended = tape.truncated_summary();
-            self.append_screen_end(now, &tape, ended, RecordingEnd::Storage.as_str());
+            let ended = writer.truncated_summary();
+            self.append_screen_end(now, &writer, ended, RecordingEnd::Storage.as_str());
         }
         self.stale_agents.insert(agent);
     }

@@ -59,7 +59,7 @@ pub struct ScreenWriter {
     pub file: FileId,
     /// Path and header, until the disk thread is asked to create the file.
     pub opening: Option<(String, Vec<u8>)>,
-    pub writer: MediaWriter,
+    pub media_writer: MediaWriter,
     start: Position,
     /// Times when the screen is not wanted.
     pub idle: Mask,
@@ -75,10 +75,10 @@ impl ScreenWriter {
     pub fn new(
         id: RecordingId,
         channel: Option<ChannelIndex>,
-        writer: MediaWriter,
+        media_writer: MediaWriter,
         opening: (String, Vec<u8>),
     ) -> ScreenWriter {
-        let from = writer.to();
+        let from = media_writer.to();
         ScreenWriter {
             id,
             alone: false,
@@ -92,7 +92,7 @@ impl ScreenWriter {
             unsynced: VecDeque::new(),
             durable: Watermark { to: from, ..Watermark::default() },
             finished: None,
-            writer,
+            media_writer,
         }
     }
 
@@ -105,13 +105,13 @@ impl ScreenWriter {
     /// Position up to which every millisecond has its fate.
     #[must_use]
     pub fn cursor(&self) -> Position {
-        self.writer.to()
+        self.media_writer.to()
     }
 
     /// The watermark after everything written so far.
     #[must_use]
     pub fn written_end(&self) -> Watermark {
-        let writer = &self.writer;
+        let writer = &self.media_writer;
         Watermark { to: writer.to(), size: writer.size(), digest: writer.digest() }
     }
 
@@ -214,7 +214,7 @@ impl ScreenWriter {
             append_span(&mut self.spans, at, *run);
             at = at.plus(u64::from(run.frames));
         }
-        self.writer.append_chunk(runs, payload, out);
+        self.media_writer.append_chunk(runs, payload, out);
         assert_eq!(self.cursor(), at, "chunks follow each other");
     }
 
@@ -222,7 +222,7 @@ impl ScreenWriter {
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         let (to, why) = self.end.unwrap_or((self.cursor(), RecordingEnd::Stop));
         assert!(self.cursor() == to && self.finished.is_none(), "at its end, once");
-        let finished = self.writer.finish(why, out);
+        let finished = self.media_writer.finish(why, out);
         assert_eq!(
             finished.ledger.total_captured(),
             to.frames_since(self.start),

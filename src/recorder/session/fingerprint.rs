@@ -25,16 +25,20 @@ impl Recorder {
         );
         put("calls", &self.calls);
         for r in self.recordings.iter() {
-            let reel = r.writer.as_ref().map(|tape| (tape.reel.cursor, tape.reel.is_flushing));
-            let held = r.writer.as_ref().map(|tape| &tape.reel.held_ranges);
+            let stream =
+                r.writer.as_ref().map(|writer| (writer.stream.cursor, writer.stream.is_flushing));
+            let held = r.writer.as_ref().map(|writer| &writer.stream.held_ranges);
             let reasons = (r.reasons, r.reasons_ever, &r.pressed, &r.schedule, r.retain_until);
             put(
                 "recording",
-                &(r.id, r.call, r.channel, r.from, r.end_recording, reasons, reel, held),
+                &(r.id, r.call, r.channel, r.from, r.end_recording, reasons, stream, held),
             );
         }
-        for reel in self.recordings.recall.streams() {
-            put("recall", &(reel.channel, reel.from, reel.cursor, reel.end, &reel.held_ranges));
+        for stream in self.recordings.recall.streams() {
+            put(
+                "recall",
+                &(stream.channel, stream.from, stream.cursor, stream.end, &stream.held_ranges),
+            );
         }
         for channel in &self.channels {
             let masked = (&channel.mask, channel.is_masked(), channel.unreleased_from);

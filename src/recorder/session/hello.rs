@@ -1,8 +1,8 @@
 //! Connecting, logging in and disconnecting.
 //!
 //! The shell states what kinds a peer may claim; the directory identifies agents. Technicians' PINs
-//! are compared outside the loop. A client may try hello three times. `close_silent_sessions` does
-//! what its name says.
+//! are compared outside the loop. A client may try hello three times. `close_silent_sessions`
+//! closes sessions that send nothing for too long.
 
 use super::response::Response;
 use crate::alarm;
@@ -50,8 +50,8 @@ impl Recorder {
         }
     }
 
-    /// Closes a session after its last reply, as `quit` does. It is no farewell: a program that
-    /// crashed ends its input too, so the loss of a call feed still raises its alarm.
+    /// Closes a session after its last reply, as `quit` does. Unlike `quit`, the end of input may
+    /// come from a program that crashed, so the loss of a call feed still raises its alarm.
     pub(in crate::recorder) fn handle_input_end(&mut self, id: SessionId) {
         self.refuse_missing_block(id);
         if let Some(session) = self.sessions.get_mut(id) {
@@ -62,17 +62,17 @@ impl Recorder {
     pub(in crate::recorder) fn handle_disconnect(&mut self, now: Now, id: SessionId) {
         let Some(session) = self.sessions.remove(id) else { return };
         self.forget_reader(id);
-        if let Some(desk) = self.desk_of(&session).map(str::to_owned) {
-            self.mark_desk(&desk);
+        if let Some(device) = self.workstation_device(&session).map(str::to_owned) {
+            self.mark_agents_at(&device);
         }
         let Some(who) = session.who else { return };
         log::info!("session {} ({} {}) is gone", id.0, who.kind, who.user);
         self.journal
             .trace
             .push_event(now.wall, TraceEvent::LogOut { user: who.user, kind: who.kind });
-        let fed = self.sessions.iter().any(|other| other.kind() == Some(Kind::Cti));
+        let has_feed = self.sessions.iter().any(|other| other.kind() == Some(Kind::Cti));
         let calls = self.calls.live_calls().next().is_some();
-        if who.kind == Kind::Cti && !session.quit && !fed && calls {
+        if who.kind == Kind::Cti && !session.quit && !has_feed && calls {
             let text = "the call feed disconnected during calls; recording continues until it \
                         reports their end";
             self.journal.raise_alarm(now, alarm::AlarmCode::CtiLost, "", text.to_string());

@@ -252,7 +252,7 @@ impl Recorder {
     fn running_ms(&self, record: &Record) -> u64 {
         let began = &record.began;
         let running = self.recordings.get(began.id).and_then(|running| running.writer.as_ref());
-        let to = running.map_or(began.from, |tape| tape.reel.cursor);
+        let to = running.map_or(began.from, |writer| writer.stream.cursor);
         ms_of_frames(to.frames_since(began.from.min(to)), began.rate.max(1))
     }
 }

@@ -52,7 +52,7 @@ impl Recorder {
             can: self.allowed_commands(agent),
             note: left
                 .map(|s| format!("the blackout ends by itself in {s} s; press stop if done"))
-                .or_else(|| self.desk_note(agent))
+                .or_else(|| self.workstation_note(agent))
                 .or_else(|| self.screen_note(agent)),
             update_call: update.ok().map(|recording| recording.call.0),
             masked: call.is_some_and(|call| self.sees_mask(agent, call)),

@@ -1,4 +1,4 @@
-//! Judges open sessions again when the configuration changes.
+//! Checks open sessions again when the configuration changes.
 //!
 //! A session stays open only if its hello would be accepted now: its user exists and has a
 //! permission for this kind of session, its machine is allowed, its kind may connect from where it
@@ -21,7 +21,7 @@ impl Recorder {
             let Some(who) = self.sessions.get(id).and_then(|session| session.who.clone()) else {
                 continue;
             };
-            match self.rejudge(now, (id, &who), editor == Some(id)) {
+            match self.recheck_hello(now, (id, &who), editor == Some(id)) {
                 Ok(agent) if agent != who.agent => {
                     self.dismiss_session(id, Refusal::new(Code::UnknownUser, "log in again"));
                 }
@@ -37,7 +37,7 @@ impl Recorder {
         }
     }
 
-    fn rejudge(
+    fn recheck_hello(
         &mut self,
         now: Now,
         (id, who): (SessionId, &Principal),

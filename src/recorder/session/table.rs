@@ -20,7 +20,7 @@ pub(in crate::recorder) struct SessionTable {
 impl SessionTable {
     pub fn insert(&mut self, session: Session) {
         // Usually the last place, except after a handshake longer than a later client's.
-        assert!(self.get(session.id).is_none(), "an id is given once");
+        assert!(self.get(session.id).is_none(), "each session has its own id");
         assert!(session.who.is_none(), "a session begins without hello");
         let place = self.sessions.partition_point(|other| other.id < session.id);
         self.sessions.insert(place, session);

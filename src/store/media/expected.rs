@@ -1,5 +1,5 @@
-//! Whether a media file is the one that the journal means. Every reader that plays, exports or
-//! decodes a file asks here, before it opens any audio.
+//! Checks that a media file is the file that the journal describes. Every reader that plays,
+//! exports or decodes a file makes this check before it opens any audio.
 
 use super::MediaScan;
 use crate::id::RecordingId;
@@ -16,7 +16,7 @@ pub struct ExpectedMedia {
     pub is_running: bool,
 }
 
-/// Why a file is not the one that the journal means.
+/// Why a file is not the file that the journal describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MediaMismatch {
     #[error("this is the file of recording {found}, not of {expected}")]
@@ -60,7 +60,7 @@ impl ExpectedMedia {
         if let Tail::Damaged { at, why } = scan.tail {
             return Err(MediaMismatch::Damaged { at, why });
         }
-        // The file of a failed disk has no trailer. Then the digest tells whether it is whole.
+        // The file of a failed disk has no trailer. Then the digest shows whether it is whole.
         let is_whole = scan.tail == Tail::Clean
             && match (self.digest, &scan.trailer) {
                 (Some(digest), None) => digest == scan.digest,

@@ -366,7 +366,10 @@ fn boards_may_carry_warnings() {
                 format!("{{ id = {id}, device = \"{id}\", sides = \"stereo\", source = \"a\" }},")
             };
             let rows: String = (0..32).map(row).collect();
-            format!("[[board]]\nname = \"b{board}\"\nkind = \"sim\"\nrate = 96000\nchannels = [{rows}]\n")
+            format!(
+                "[[board]]\nname = \"b{board}\"\nkind = \"sim\"\nrate = 96000\n\
+                 channels = [{rows}]\n"
+            )
         })
         .collect();
     let text = format!("[audio]\ncodec = \"pcm\"\nholdback_ms = 60000\n{boards}");
@@ -380,7 +383,8 @@ fn boards_may_carry_warnings() {
 fn h2_listener_that_covers_another_is_refused() {
     let two = |one: &str, other: &str| {
         errors(&format!(
-            "[[listen]]\naddress = \"{one}\"\ntls = true\n[[listen]]\naddress = \"{other}\"\ntls = true"
+            "[[listen]]\naddress = \"{one}\"\ntls = true\n\
+             [[listen]]\naddress = \"{other}\"\ntls = true"
         ))
     };
     for (one, other) in [

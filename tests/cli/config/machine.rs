@@ -36,7 +36,8 @@ impl Machine for SmallMachine {
 const TEXT: &str = "box.data = \"d\"\n[[listen]]\nunix = \"s\"\n[store]\nreserve_mb = 999\n\
                     [audio]\ncodec = \"pcm\"\n[[board]]\nname = \"b\"\nkind = \"sim\"\n\
                     rate = 11025\n\
-                    channels = [{ id = 1, device = \"1\", sides = \"stereo\", source = \"a.wav\" }]\n";
+                    channels = [\
+                    { id = 1, device = \"1\", sides = \"stereo\", source = \"a.wav\" }]\n";
 
 #[test]
 fn h2_paths_and_sizes_are_checked_against_the_machine() {

@@ -57,7 +57,7 @@ fn skipped_tests(rows: &[Pairs]) -> Vec<String> {
     skipped.map(name).collect()
 }
 
-/// Formats the result. A test that was not done must not read as one that passed.
+/// Formats the result. A test that was skipped must not look as if it had passed.
 pub fn format_verdict(rows: &[Pairs]) -> String {
     let (passed, failed) = (count_results(rows, "pass"), count_results(rows, "fail"));
     let skipped = skipped_tests(rows);

@@ -1,7 +1,8 @@
-//! Texts of others on the terminal.
+//! Makes texts from other sources safe to show on a terminal.
 //!
-//! Names, numbers, fields and messages come from telephone systems, recorders and people. What a
-//! terminal would obey, and what changes the look of the text around it, is shown as `\u{1b}`.
+//! Names, numbers, fields and messages come from telephone systems, recorders and people.
+//! Characters that a terminal obeys, or that change the look of the text around them, are shown in
+//! the form `\u{1b}`.
 
 use std::io::{self, IsTerminal, Write};
 

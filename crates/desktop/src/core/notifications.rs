@@ -234,7 +234,7 @@ pub(super) fn state_change_notifications(
 
 fn recording_notification(old: &AgentState, new: &AgentState) -> Option<Notification> {
     let (title, body) = match (old.recording, new.recording) {
-        // Its audio is masked: the agent is told that instead.
+        // Its audio is masked, and the notification about the mask says so.
         (false, true) if new.carried => return None,
         (false, true) if new.reasons.is_empty() => {
             ("Recording started", "This call is now recorded.".to_owned())

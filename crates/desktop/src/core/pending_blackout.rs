@@ -6,8 +6,8 @@
 //! as far as it can. After `BLACKOUT_TIMEOUT_MS` the client gives up: a mask that starts minutes
 //! late protects no card number.
 //!
-//! The receipt of the last command decides whether the mask came late. A late mask is told in words
-//! that stay until the agent has seen them. Nothing else replaces them.
+//! The receipt of the last command decides whether the mask came late. A late mask is shown as a
+//! text that stays until the agent has seen it. No other text replaces it.
 
 use super::{Core, Now, PendingKind, Phase};
 use crate::agent_request::AgentCommand;
@@ -190,7 +190,7 @@ impl Core {
         self.notify(now.ms, notification);
     }
 
-    /// Forgets the press. Returns whether its mask came late, which the agent is told.
+    /// Forgets the press. Returns whether its mask came late, and notifies the agent of that.
     fn finish_press(&mut self, now: Now, receipt: &Receipt) -> bool {
         let late_ms = self.pending_blackout.take().map_or(0, |pending| pending.late_ms(receipt));
         if late_ms > 0 {

@@ -35,7 +35,7 @@ const HELLO: &[Access] = &[
 const CTI: &[Access] = &[Access::kind(Kind::Cti)];
 const SCREEN: &[Access] = &[Access::kind(Kind::Screen)];
 const TECHNICIAN: &[Access] = &[Access::kind(Kind::Technician)];
-/// Events are about everybody.
+/// Events are about all users.
 const WATCHERS: &[Access] = &[
     Access::kind(Kind::Technician),
     Access::user(

@@ -8,6 +8,7 @@
 
 pub mod audio;
 pub mod disk;
+mod restart;
 pub mod site;
 pub mod stored;
 mod workers;
@@ -23,14 +24,14 @@ use hushbox::id::{RecordingId, SessionId};
 use hushbox::job::Job;
 use hushbox::limits;
 use hushbox::recorder::{
-    ConfigReadResult, Input, Output, Peer, ReadMode, Recorder, RecoveredState, TimeSync,
-    TimeSyncReport,
+    ConfigReadResult, Input, Output, Peer, ReadMode, Recorder, TimeSync, TimeSyncReport,
 };
+use hushbox::store::layout;
 use hushbox::store::seal::{DataKey, Envelope, Identity};
 use hushbox::store::sign::BoxSigningKey;
-use hushbox::store::{layout, recover};
 use hushbox::time::{MonoTime, Now, WallTime};
 use protocol::{Assembler, InvalidLine, Kind, Piece, Refusal};
+use restart::start;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// 2026-11-22T12:00:00Z.
@@ -556,44 +557,6 @@ impl SimBox {
         self.recorder.handle(self.now, Input::ConfigRead(read));
         self.config = self.recorder.config().clone();
     }
-
-    /// Stops the recorder in order, or cuts its power, and starts it again without clients.
-    pub fn restart(&mut self, cut: bool) {
-        if cut {
-            self.disk.cut(None);
-        } else {
-            self.input(Input::Stop);
-            for _ in 0..1000 {
-                if self.stopped {
-                    break;
-                }
-                self.run_ms(PERIOD_MS);
-            }
-            assert!(self.stopped, "the box does not stop");
-            self.disk.cut(None);
-        }
-        self.start_again();
-    }
-
-    /// Starts the recorder from the content of the disk.
-    pub fn start_again(&mut self) {
-        self.disk.stop();
-        self.now.mono = MonoTime(0);
-        let random = self.random();
-        self.call_keys.insert(0, random);
-        let keys = (self.identities.as_slice(), self.call_keys.as_slice());
-        if let Some(Ok((config, _))) = self.config_file.as_deref().map(config::parse) {
-            self.config = config;
-        }
-        self.recorder = start(&self.config, &mut self.disk, keys, self.now);
-        self.heads = vec![0; self.recorder.channel_count()];
-        self.clients.clear();
-        // A start that never became durable is not counted.
-        self.boot = self.journal().boot() + 1;
-        (self.stopped, self.fatal) = (false, None);
-        self.envelopes_asked = 0;
-        self.settle();
-    }
 }
 
 fn number(session: SessionId) -> u32 {
@@ -602,32 +565,4 @@ fn number(session: SessionId) -> u32 {
 
 fn box_key(config: &Config) -> BoxSigningKey {
     BoxSigningKey::from_seed(&[7; 32], &config.name)
-}
-
-/// Prepares a start as the shell does before the first turn.
-fn start(
-    config: &Config,
-    disk: &mut SimDisk,
-    (identities, call_keys): (&[Identity], &[[u8; 32]]),
-    now: Now,
-) -> Recorder {
-    let found = recover::recover_store(disk).unwrap();
-    let (newest, older) = call_keys.split_first().expect("a call key");
-    let call_key = config.store.seal.then(|| DataKey::from_random(*newest));
-    let boot = RecoveredState {
-        config: config.clone(),
-        index: found.index,
-        catalogue: found.catalogue,
-        journal_bytes: found.journal_bytes,
-        journal: found.journal,
-        day: found.day,
-        box_key: box_key(config),
-        old_call_keys: older.iter().map(|key| DataKey::from_random(*key)).collect(),
-        call_key,
-        identities: identities.to_vec(),
-        anchor: found.needs_checkpoint,
-        closed: found.completed,
-        screens: found.completed_screens,
-    };
-    Recorder::new(now, boot).unwrap()
 }
