@@ -160,11 +160,11 @@ impl Index {
             Fact::ConfigChanged { .. }
             | Fact::ClockStepped { .. }
             | Fact::ClockConfirmed { .. } => {}
-            fact @ (Fact::BlackoutOpened { .. }
+            Fact::BlackoutOpened { .. }
             | Fact::BlackoutSpread { .. }
             | Fact::BlackoutShrunk { .. }
             | Fact::BlackoutHolders { .. }
-            | Fact::BlackoutClosed { .. }) => self.apply_blackout_fact(at, fact),
+            | Fact::BlackoutClosed { .. } => self.apply_blackout_fact(at, &entry.fact),
         }
     }
 
