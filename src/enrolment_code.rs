@@ -105,10 +105,10 @@ impl EnrolmentCodes {
         }
         match (code, found) {
             (Some(code), Some(at)) => {
-                self.lockouts.right(&network);
+                self.lockouts.reset(&network);
                 Ok((code, self.pending.remove(at).enrolment))
             }
-            _ => Err(CodeError::Invalid { locks_ms: self.lockouts.wrong(now, &network) }),
+            _ => Err(CodeError::Invalid { locks_ms: self.lockouts.count_failure(now, &network) }),
         }
     }
 }
@@ -207,7 +207,7 @@ mod tests {
             codes.redeem_code(now, &test_code(5).to_string(), from).is_ok(),
             "what is right opens again"
         );
-        assert_eq!(codes.lockouts.wrong_so_far(&Network::of(from)), 0);
+        assert_eq!(codes.lockouts.failure_count(&Network::of(from)), 0);
     }
 
     #[test]

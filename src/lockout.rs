@@ -84,12 +84,12 @@ impl<S: Clone + Eq> Lockouts<S> {
 
     /// Wrong guesses of this source since its last correct one or its last lockout.
     #[must_use]
-    pub fn wrong_so_far(&self, source: &S) -> u32 {
+    pub fn failure_count(&self, source: &S) -> u32 {
         self.sources.get(source).map_or(0, |guesses| guesses.failures)
     }
 
     /// Counts a wrong guess. Returns the lockout in milliseconds if it causes one.
-    pub fn wrong(&mut self, now: MonoTime, source: &S) -> Option<u64> {
+    pub fn count_failure(&mut self, now: MonoTime, source: &S) -> Option<u64> {
         let is_old = |guesses: &Lockout| now.since_ms(guesses.quiet_since()) >= limits::GUESSER_MS;
         self.sources.retain(|_, guesses| !is_old(guesses));
         if self.sources.is_full() && !self.sources.contains_key(source) {
@@ -116,7 +116,7 @@ impl<S: Clone + Eq> Lockouts<S> {
     }
 
     /// Records a correct guess and resets its source.
-    pub fn right(&mut self, source: &S) {
+    pub fn reset(&mut self, source: &S) {
         self.sources.remove(source);
     }
 }
@@ -131,7 +131,7 @@ mod tests {
         let mut now = MonoTime(1);
         let worst = "worst".to_owned();
         let guess = |lockouts: &mut Lockouts<String>, now, source: &String| {
-            (0..limits::LOCKOUT_ATTEMPTS).filter_map(|_| lockouts.wrong(now, source)).last()
+            (0..limits::LOCKOUT_ATTEMPTS).filter_map(|_| lockouts.count_failure(now, source)).last()
         };
         for minutes in [1, 2, 4, 8, 16, 32, 60] {
             assert_eq!(guess(&mut lockouts, now, &worst), Some(minutes * 60_000));
@@ -140,22 +140,22 @@ mod tests {
         assert_eq!(guess(&mut lockouts, now, &worst), Some(3_600_000));
         for number in 0..4 * limits::GUESSERS_MAX {
             now = MonoTime(now.0 + 1);
-            assert_eq!(lockouts.wrong(now, &format!("passer-by {number}")), None);
+            assert_eq!(lockouts.count_failure(now, &format!("passer-by {number}")), None);
         }
         assert_eq!(lockouts.sources.len(), limits::GUESSERS_MAX);
         assert!(lockouts.is_locked(now, &worst), "a source that is locked out keeps its place");
-        assert_eq!(lockouts.wrong_so_far(&"passer-by 0".to_owned()), 0, "forgotten");
+        assert_eq!(lockouts.failure_count(&"passer-by 0".to_owned()), 0, "forgotten");
     }
 
     #[test]
     fn a_source_is_forgotten_after_a_day_of_quiet() {
         let mut lockouts = Lockouts::default();
-        assert_eq!(lockouts.wrong(MonoTime(0), &1), None);
+        assert_eq!(lockouts.count_failure(MonoTime(0), &1), None);
         let day = MonoTime(0).after_ms(limits::GUESSER_MS);
-        assert_eq!(lockouts.wrong(MonoTime(day.0 - 1), &2), None);
-        assert_eq!(lockouts.wrong_so_far(&1), 1);
-        assert_eq!(lockouts.wrong(day, &2), None);
-        assert_eq!((lockouts.wrong_so_far(&1), lockouts.wrong_so_far(&2)), (0, 2));
+        assert_eq!(lockouts.count_failure(MonoTime(day.0 - 1), &2), None);
+        assert_eq!(lockouts.failure_count(&1), 1);
+        assert_eq!(lockouts.count_failure(day, &2), None);
+        assert_eq!((lockouts.failure_count(&1), lockouts.failure_count(&2)), (0, 2));
     }
 
     #[test]

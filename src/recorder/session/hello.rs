@@ -212,7 +212,7 @@ impl Recorder {
         // lockout.
         let comparing =
             self.admin.enrolment.comparing.values().filter(|other| **other == source).count();
-        let wrong = self.admin.enrolment.pins.wrong_so_far(&source) as usize + comparing;
+        let wrong = self.admin.enrolment.pins.failure_count(&source) as usize + comparing;
         if self.admin.enrolment.pins.is_locked(now.mono, &source)
             || wrong >= limits::LOCKOUT_ATTEMPTS as usize
         {
@@ -241,7 +241,7 @@ impl Recorder {
     }
 
     fn handle_wrong_pin(&mut self, now: Now, source: &PinSource) {
-        if let Some(ms) = self.admin.enrolment.pins.wrong(now.mono, source) {
+        if let Some(ms) = self.admin.enrolment.pins.count_failure(now.mono, source) {
             let text = format!("{source} sent wrong PINs and is locked out for {} s", ms / 1000);
             self.journal.raise_alarm(now, alarm::AlarmCode::Guessing, "pin", text);
         }
@@ -262,7 +262,7 @@ impl Recorder {
         let is_current = self.pin_hash_of(&who) == who.pin_hash;
         let mut bytes = Vec::new();
         if right && is_current {
-            self.admin.enrolment.pins.right(&source);
+            self.admin.enrolment.pins.reset(&source);
             reply::begin_ok(&mut bytes).pair("session", id.0).pair("technician", &who.user).end();
             self.send_reply(id, bytes);
             self.log_in_session(now, id, who);

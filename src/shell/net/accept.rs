@@ -89,7 +89,7 @@ impl Daemon {
             (Transport::Tcp(_), Some(from)) => peer::tcp_peer(&self.config.local, from),
             (Transport::Tcp(_) | Transport::Serial(_), _) => crate::recorder::Peer::default(),
         };
-        let (id, token) = self.session_numbers.give();
+        let (id, token) = self.session_numbers.allocate();
         let connection = Connection::new(stream, layer, (self.poll.registry(), token));
         let mut connection = match connection {
             Ok(connection) => connection,

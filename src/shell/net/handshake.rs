@@ -17,7 +17,7 @@ pub(in crate::shell) struct SessionNumbers {
 const _: () = assert!(usize::BITS >= 64);
 
 impl SessionNumbers {
-    pub fn give(&mut self) -> (u64, Token) {
+    pub fn allocate(&mut self) -> (u64, Token) {
         self.last += 1;
         (self.last as u64, Token(FIRST_SESSION_TOKEN + self.last))
     }
@@ -42,9 +42,9 @@ mod tests {
     #[test]
     fn h4_session_numbers_go_on_past_32_bits() {
         let mut numbers = SessionNumbers { last: u32::MAX as usize - 1 };
-        let given: Vec<(u64, Token)> = (0..3).map(|_| numbers.give()).collect();
+        let allocated: Vec<(u64, Token)> = (0..3).map(|_| numbers.allocate()).collect();
         let wanted = [u64::from(u32::MAX), 1 << 32, (1 << 32) + 1];
-        assert_eq!(given.iter().map(|(number, _)| *number).collect::<Vec<_>>(), wanted);
-        assert!(given.iter().all(|(number, token)| SessionNumbers::of(token.0) == *number));
+        assert_eq!(allocated.iter().map(|(number, _)| *number).collect::<Vec<_>>(), wanted);
+        assert!(allocated.iter().all(|(number, token)| SessionNumbers::of(token.0) == *number));
     }
 }

@@ -64,7 +64,7 @@ fn respond(portal: Arc<AppState>, session: &Session, source: EventSource) -> Res
                 portal.counters.streams.fetch_sub(1, Ordering::Relaxed);
             });
         }
-        Err(AppError::TooManyStreams) => drop(out.try_send(Ok(gone_event("tabs")))),
+        Err(AppError::TooManyStreams) => drop(out.try_send(Ok(end_event("tabs")))),
         Err(error) => return error.into_response(),
     }
     let events = Sse::new(ReceiverStream::new(events)).keep_alive(KeepAlive::default());
@@ -110,7 +110,7 @@ impl EventSource {
                     },
                     changed = may_monitor.changed() => match changed {
                         Ok(()) if *may_monitor.borrow_and_update() => {}
-                        Ok(()) => return NextEvent::Last(gone_event("denied")),
+                        Ok(()) => return NextEvent::Last(end_event("denied")),
                         Err(_) => return NextEvent::End,
                     },
                 }
@@ -131,7 +131,7 @@ fn to_event(name: &str, data: &impl serde::Serialize) -> NextEvent {
 }
 
 /// Tells the browser why the stream ends.
-fn gone_event(why: &str) -> Event {
+fn end_event(why: &str) -> Event {
     Event::default().event("gone").data(why)
 }
 
@@ -140,7 +140,7 @@ fn session_event(status: SessionStatus) -> NextEvent {
         SessionStatus::Alive { remaining_s } => {
             NextEvent::Event(Event::default().event("session").data(remaining_s.to_string()))
         }
-        SessionStatus::Ended => NextEvent::Last(gone_event("over")),
+        SessionStatus::Ended => NextEvent::Last(end_event("over")),
     }
 }
 
