@@ -1,7 +1,8 @@
 //! Portal accounts: usernames, password hashes and e-mail addresses.
 //!
-//! An account name is a recorder username, compared without case. The recorder decides on each
-//! request what a user may do. This module neither hashes nor verifies passwords.
+//! An account name is a recorder username, compared as the recorder compares it: the column
+//! `folded` holds the text that all spellings share. The recorder decides on each request what a
+//! user may do. This module neither hashes nor verifies passwords.
 
 pub mod audit_log;
 pub mod hasher;
@@ -13,6 +14,7 @@ pub mod throttle;
 pub mod token;
 pub mod user_command;
 
+use protocol::name::fold_name;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,21 +53,22 @@ fn account_from_row(row: &rusqlite::Row<'_>) -> Result<Account> {
 }
 
 pub fn find_account(db: &Connection, name: &str) -> Result<Option<Account>> {
-    let question = format!("select {COLUMNS} from users where name = ?1");
-    db.query_row(&question, [name], account_from_row).optional()
+    let question = format!("select {COLUMNS} from users where folded = ?1");
+    db.query_row(&question, [fold_name(name)], account_from_row).optional()
 }
 
 /// Lists all accounts by name.
 pub fn list_accounts(db: &Connection) -> Result<Vec<Account>> {
-    let mut all = db.prepare(&format!("select {COLUMNS} from users order by name"))?;
+    let mut all = db.prepare(&format!("select {COLUMNS} from users order by folded"))?;
     all.query_map([], account_from_row)?.collect()
 }
 
 /// Creates an account. Returns false if the name is taken.
 pub fn add_account(db: &Connection, new: &Account) -> Result<bool> {
-    let sql = "insert or ignore into users (name, hash, email, disabled, made)
-        values (?1, ?2, ?3, ?4, ?5)";
-    let made = params![new.name, new.hash, new.email, new.is_disabled, new.created_at];
+    let sql = "insert or ignore into users (name, hash, email, disabled, made, folded)
+        values (?1, ?2, ?3, ?4, ?5, ?6)";
+    let folded = fold_name(&new.name);
+    let made = params![new.name, new.hash, new.email, new.is_disabled, new.created_at, folded];
     Ok(db.execute(sql, made)? == 1)
 }
 
@@ -79,25 +82,77 @@ pub fn is_current(db: &Connection, name: &str, hash: &str) -> Result<bool> {
 /// Sets a password hash, ends the account's sessions, revokes its reset links and clears its
 /// lockout. Returns false if the account does not exist. Call it in a transaction.
 pub fn set_hash(db: &Connection, name: &str, hash: &str) -> Result<bool> {
-    let found = db.execute("update users set hash = ?2 where name = ?1", [name, hash])? == 1;
-    db.execute("delete from sessions where user = ?1", [name])?;
-    db.execute("delete from resets where user = ?1", [name])?;
-    db.execute("delete from tries where name = ?1", [name])?;
+    let sql = "update users set hash = ?2 where folded = ?1";
+    let found = db.execute(sql, params![fold_name(name), hash])? == 1;
+    sessions::end_sessions_of(db, name)?;
+    reset_links::revoke_links_of(db, name)?;
+    lockout::clear_failures(db, name)?;
     Ok(found)
 }
 
 /// Disables or enables an account and ends its sessions. Returns false if it does not exist.
 pub fn set_disabled(db: &Connection, name: &str, disabled: bool) -> Result<bool> {
-    let sql = "update users set disabled = ?2 where name = ?1";
-    let found = db.execute(sql, params![name, disabled])? == 1;
+    let sql = "update users set disabled = ?2 where folded = ?1";
+    let found = db.execute(sql, params![fold_name(name), disabled])? == 1;
     if disabled {
-        db.execute("delete from sessions where user = ?1", [name])?;
-        db.execute("delete from resets where user = ?1", [name])?;
+        sessions::end_sessions_of(db, name)?;
+        reset_links::revoke_links_of(db, name)?;
     }
     Ok(found)
 }
 
 /// Sets the address for reset links. Returns false if the account does not exist.
 pub fn set_email(db: &Connection, name: &str, email: &str) -> Result<bool> {
-    Ok(db.execute("update users set email = ?2 where name = ?1", [name, email])? == 1)
+    let sql = "update users set email = ?2 where folded = ?1";
+    Ok(db.execute(sql, params![fold_name(name), email])? == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sessions::{LoginOrigin, create_session, end_sessions_of};
+    use super::*;
+    use crate::db::Db;
+
+    fn account(name: &str) -> Account {
+        let (hash, email) = ("x".to_owned(), String::new());
+        Account { name: name.to_owned(), hash, email, is_disabled: false, created_at: 0 }
+    }
+
+    #[test]
+    fn an_account_answers_to_every_spelling_that_the_box_takes_for_its_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let db = Db::open(&folder.path().join("db")).expect("a database");
+        for (name, others) in
+            [("jörg", ["JÖRG", "Jo\u{308}rg"]), ("straße", ["STRASSE", "Strasse"])]
+        {
+            let add = |name: &str| {
+                db.call_blocking(|db| add_account(db, &account(name))).expect("answered")
+            };
+            assert!(add(name));
+            let log_in = |db: &Connection| {
+                create_session(db, name, (name, "c"), &LoginOrigin::default(), 1000)
+            };
+            for other in others {
+                assert!(!add(other), "{other} is taken");
+                let act = |db: &Connection| {
+                    let found = find_account(db, other)?.map(|account| account.name);
+                    assert_eq!(found.as_deref(), Some(name));
+                    assert!(is_current(db, other, "x")?);
+                    assert!(set_email(db, other, "j@example.org")?);
+                    log_in(db)?;
+                    assert_eq!(end_sessions_of(db, other)?, 1);
+                    log_in(db)?;
+                    assert!(set_hash(db, other, "x")?);
+                    assert_eq!(end_sessions_of(db, name)?, 0, "a new password ends sessions");
+                    log_in(db)?;
+                    assert!(set_disabled(db, other, true)?);
+                    assert_eq!(end_sessions_of(db, name)?, 0, "so does disabling");
+                    set_disabled(db, other, false)
+                };
+                assert!(db.call_blocking(act).expect("answered"), "{other}");
+            }
+        }
+        assert!(db.call_blocking(|db| find_account(db, "jorg")).expect("answered").is_none());
+        assert_eq!(db.call_blocking(list_accounts).expect("answered").len(), 2);
+    }
 }

@@ -3,8 +3,12 @@
 //! It holds accounts, sessions, reset tokens, lockouts and the audit log, and no data of the
 //! recorder. SQLite blocks on the disk, so `call` runs each query on a blocking thread.
 
+use crate::accounts::audit_log::{self, AuditEvent};
+use crate::clock;
 use nix::fcntl::OFlag;
+use protocol::name::fold_name;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::collections::BTreeSet;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,8 +30,9 @@ pub enum DbError {
     ThreadFailed(String),
 }
 
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
+/// Tables of the first version; `update_schema` makes those of this version from them.
 const SCHEMA: &str = "
 create table users (
   name text primary key collate nocase,
@@ -85,10 +90,7 @@ impl Db {
             db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
         match found {
             SCHEMA_VERSION => {}
-            0 => {
-                db.execute_batch(SCHEMA).map_err(failed)?;
-                db.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(failed)?;
-            }
+            0..SCHEMA_VERSION => update_schema(&db).map_err(failed)?,
             found => return Err(DbError::NewerVersion { path: path.to_owned(), found }),
         }
         Ok(Db(Arc::new(Mutex::new(db))))
@@ -137,6 +139,51 @@ impl Db {
     }
 }
 
+/// Makes the tables of this version, in one transaction. Another process may have been faster.
+fn update_schema(db: &Connection) -> rusqlite::Result<()> {
+    let all = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
+    let found: i64 = all.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found < 1 {
+        all.execute_batch(SCHEMA)?;
+    }
+    if found < 2 {
+        fold_names(&all)?;
+        all.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    }
+    all.commit()
+}
+
+/// Version 2 compares names as the box does; version 1 ignored the case of ASCII letters only. Of
+/// several accounts that the box takes for one user, the oldest remains.
+fn fold_names(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch("alter table users add column folded text not null default ''")?;
+    let mut known = BTreeSet::new();
+    for name in read_texts(db, "select name from users order by made, rowid")? {
+        let folded = fold_name(&name);
+        if known.insert(folded.clone()) {
+            db.execute("update users set folded = ?2 where name = ?1", [name, folded])?;
+            continue;
+        }
+        db.execute("delete from users where name = ?1", [&name])?;
+        let action = "account removed: the same name as an older account".to_owned();
+        log::warn!("{name}: {action}");
+        let (at, address) = (clock::unix_seconds(), "update".to_owned());
+        audit_log::append_event(db, &AuditEvent { at, user: name, action, address })?;
+    }
+    db.execute_batch("create unique index users_folded on users(folded)")?;
+    // Where counters meet, the longest lock remains.
+    for name in read_texts(db, "select name from tries order by locked_until, failed")? {
+        let sql = "update or replace tries set name = ?2 where name = ?1";
+        let folded = fold_name(&name);
+        db.execute(sql, [name, folded])?;
+    }
+    Ok(())
+}
+
+fn read_texts(db: &Connection, question: &str) -> rusqlite::Result<Vec<String>> {
+    db.prepare(question)?.query_map([], |row| row.get(0))?.collect()
+}
+
 /// Creates the file if there is none, and removes access for other users, because it holds password
 /// hashes. The mode is set by descriptor and no link is followed, so only this file is changed. A
 /// failure to change the mode is left to the administrator.
@@ -151,6 +198,7 @@ fn create_private_file(path: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accounts;
 
     #[test]
     fn a_database_opens_again_and_one_of_tomorrow_does_not() {
@@ -171,5 +219,42 @@ mod tests {
         db.call_blocking(|db| db.pragma_update(None, "user_version", 99)).expect("set");
         drop(db);
         assert!(matches!(Db::open(&path), Err(DbError::NewerVersion { found: 99, .. })));
+    }
+
+    #[test]
+    fn accounts_of_the_first_version_get_one_name_for_all_spellings() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("portal.sqlite");
+        let old = Connection::open(&path).expect("made");
+        old.execute_batch(SCHEMA).expect("the first version's tables");
+        let rows = "pragma user_version = 1;
+            insert into users (name, hash, made) values ('JÖRG', 'later', 20);
+            insert into users (name, hash, made) values ('jörg', 'first', 10);
+            insert into users (name, hash, made) values ('Asmith', 'other', 30);
+            insert into sessions values (x'01', 'jörg', 'c', 50, 50, '::1', 'x');
+            insert into sessions values (x'02', 'JÖRG', 'c', 50, 50, '::1', 'x');
+            insert into tries values ('jörg', 0, 900, 50);
+            insert into tries values ('jo\u{308}rg', 1, 0, 60);";
+        old.execute_batch(rows).expect("filled");
+        drop(old);
+        for _ in 0..2 {
+            let db = Db::open(&path).expect("updated");
+            let read = |question| {
+                let all = |db: &Connection| read_texts(db, question);
+                db.call_blocking(all).expect("read")
+            };
+            assert_eq!(read("select name from users order by made"), ["jörg", "Asmith"]);
+            assert_eq!(read("select folded from users order by made"), ["jo\u{308}rg", "asmith"]);
+            assert_eq!(read("select hex(token) from sessions"), ["01"]);
+            assert_eq!(read("select name || locked_until from tries"), ["jo\u{308}rg900"]);
+            assert_eq!(
+                read("select user || ': ' || what from events"),
+                ["JÖRG: account removed: the same name as an older account"]
+            );
+            let locked = |db: &Connection| {
+                accounts::find_account(db, "JO\u{308}RG").map(|found| found.map(|one| one.hash))
+            };
+            assert_eq!(db.call_blocking(locked).expect("found").as_deref(), Some("first"));
+        }
     }
 }

@@ -177,12 +177,12 @@ impl AppState {
     /// Applies the e-mail rate limit of an account.
     fn may_receive_mail(&self, user: &str) -> bool {
         let mut letters = self.mail_throttle.lock().unwrap_or_else(PoisonError::into_inner);
-        letters.try_acquire(user.to_lowercase(), clock::unix_seconds())
+        letters.try_acquire(protocol::name::fold_name(user), clock::unix_seconds())
     }
 
     /// Returns a user's cached rights, for rendering a page.
     async fn cached_rights(&self, user: &str) -> Result<Rights, ConnectionError> {
-        let key = user.to_lowercase();
+        let key = protocol::name::fold_name(user);
         let known = {
             let all = self.rights_cache.lock().unwrap_or_else(PoisonError::into_inner);
             all.get(&key).filter(|(_, at)| at.elapsed() < RIGHTS_TTL).cloned()
@@ -199,7 +199,7 @@ impl AppState {
         if all.len() >= CACHED_RIGHTS_MAX {
             all.clear();
         }
-        all.insert(user.to_lowercase(), (rights.clone(), clock::now()));
+        all.insert(protocol::name::fold_name(user), (rights.clone(), clock::now()));
         Ok(rights)
     }
 

@@ -6,6 +6,7 @@
 //! Unknown names are counted and locked like known ones, so a lockout does not reveal which names
 //! exist. Lockouts survive a restart.
 
+use protocol::name::fold_name;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 /// Length limit in characters; longer names share a counter if they begin alike.
@@ -22,7 +23,7 @@ pub struct LockoutPolicy {
 }
 
 fn normalise_name(name: &str) -> String {
-    name.chars().take(NAME_CHARS_MAX).collect::<String>().to_lowercase()
+    fold_name(&name.chars().take(NAME_CHARS_MAX).collect::<String>())
 }
 
 /// What is known of an attempt before its password is checked.
@@ -127,6 +128,24 @@ mod tests {
         assert!((0..4).all(|_| !fail("jdoe", 1900)), "the count begins anew");
         db.call_blocking(|db| clear_failures(db, "jdoe")).expect("forgiven");
         assert!((0..4).all(|_| !fail("jdoe", 1901)) && fail("jdoe", 1902));
+    }
+
+    #[test]
+    fn c5_all_spellings_of_a_name_share_a_counter() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let db = Db::open(&folder.path().join("db")).expect("a database");
+        let rule = LockoutPolicy { failures_max: 3, lock_s: 900 };
+        for spellings in [["jörg", "JÖRG", "Jo\u{308}rg"], ["straße", "STRASSE", "Strasse"]] {
+            let begin = |name: &str| {
+                db.transact_blocking(|db| begin_attempt(db, name, 1000, rule)).expect("counted")
+            };
+            let attempts = spellings.map(begin);
+            assert_eq!(attempts, [Attempt::Allowed, Attempt::Allowed, Attempt::Last]);
+            assert_eq!(spellings.map(begin), [Attempt::Refused; 3]);
+            let new = |db: &Connection| crate::accounts::set_hash(db, spellings[1], "y");
+            db.transact_blocking(new).expect("set");
+            assert_eq!(begin(spellings[0]), Attempt::Allowed, "a new password ends the lockout");
+        }
     }
 
     #[test]

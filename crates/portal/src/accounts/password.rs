@@ -6,6 +6,7 @@
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::password_hash::{self, try_generate_salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
+use protocol::name::fold_name;
 
 /// Minimum length of a new password, in characters.
 pub const CHARS_MIN: usize = 12;
@@ -35,7 +36,7 @@ pub fn check_policy(password: &str, user: &str) -> Result<(), PasswordError> {
     if password.len() > BYTES_MAX {
         return Err(PasswordError::TooLong);
     }
-    if password.to_lowercase().replace(&user.to_lowercase(), "").chars().count() < CHARS_MIN / 2 {
+    if fold_name(password).replace(&fold_name(user), "").chars().count() < CHARS_MIN / 2 {
         return Err(PasswordError::IsUsername);
     }
     Ok(())
@@ -128,6 +129,8 @@ mod tests {
         assert_eq!(check_policy("short", "jdoe"), Err(PasswordError::TooShort));
         assert_eq!(check_policy(&"x".repeat(257), "jdoe"), Err(PasswordError::TooLong));
         assert_eq!(check_policy("Johannes.Doe1", "johannes.doe"), Err(PasswordError::IsUsername));
+        assert_eq!(check_policy("STRASSE-STRASSE", "straße"), Err(PasswordError::IsUsername));
+        assert_eq!(check_policy("jo\u{308}rg.jÖRG.jörg", "jörg"), Err(PasswordError::IsUsername));
         assert_eq!(check_policy("correct horse battery", "jdoe"), Ok(()));
     }
 }

@@ -5,6 +5,7 @@
 //! revokes all of them. The database stores only the token's hash.
 
 use crate::accounts::token;
+use protocol::name::fold_name;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 /// Stores a new link for an account.
@@ -19,6 +20,12 @@ pub fn find_link_user(db: &Connection, secret: &str, now: i64) -> Result<Option<
     let sql = "select user from resets where token = ?1
         and user in (select name from users where disabled = 0)";
     db.query_row(sql, [token::hash(secret)], |row| row.get(0)).optional()
+}
+
+/// Revokes all links of an account.
+pub fn revoke_links_of(db: &Connection, user: &str) -> Result<()> {
+    let sql = "delete from resets where user = (select name from users where folded = ?1)";
+    db.execute(sql, [fold_name(user)]).map(drop)
 }
 
 /// Consumes a link. Returns false if it was already consumed or has expired.

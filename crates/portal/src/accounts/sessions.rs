@@ -5,6 +5,7 @@
 //! token's hash.
 
 use crate::accounts::token;
+use protocol::name::fold_name;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 /// Minimum seconds between two updates of a session's last activity.
@@ -111,7 +112,8 @@ pub fn end_session(db: &Connection, key: &[u8]) -> Result<()> {
 
 /// Ends all sessions of an account and returns how many there were.
 pub fn end_sessions_of(db: &Connection, user: &str) -> Result<usize> {
-    db.execute("delete from sessions where user = ?1", [user])
+    let sql = "delete from sessions where user = (select name from users where folded = ?1)";
+    db.execute(sql, [fold_name(user)])
 }
 
 pub fn delete_expired(db: &Connection, now: i64, rule: SessionPolicy) -> Result<()> {

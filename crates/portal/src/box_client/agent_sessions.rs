@@ -30,7 +30,8 @@ impl AgentSessions {
     pub fn get_or_start(&self, user: &str) -> Arc<AgentSession> {
         let mut links = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let begin = || Arc::new(AgentSession::start(self.socket.clone(), user.to_owned()));
-        let entry = links.entry(user.to_lowercase()).or_insert_with(|| (begin(), clock::now()));
+        let entry =
+            links.entry(protocol::name::fold_name(user)).or_insert_with(|| (begin(), clock::now()));
         entry.1 = clock::now();
         Arc::clone(&entry.0)
     }

@@ -15,6 +15,7 @@ use crate::web::extract::{AuthedForm, CurrentUser};
 use axum::extract::{Query, State};
 use axum::response::{Html, Redirect};
 use protocol::client::Pairs;
+use protocol::name::is_same_name;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -138,7 +139,7 @@ pub async fn admin_page(
         name: account.name.clone(),
         email: account.email.clone(),
         disabled: account.is_disabled,
-        sessions: alive.iter().filter(|s| s.user.eq_ignore_ascii_case(&account.name)).count(),
+        sessions: alive.iter().filter(|s| is_same_name(&s.user, &account.name)).count(),
     };
     let accounts = all.iter().map(account).collect();
     let word = query.get("said").map(String::as_str).unwrap_or_default();
@@ -154,7 +155,7 @@ pub async fn change_account(
     require_admin(&portal, &posted.current_user).await?;
     let name = posted.fields.take_field("name").trim().to_owned();
     let wanted = posted.fields.take_field("do");
-    let own = posted.current_user.session.user.eq_ignore_ascii_case(&name);
+    let own = is_same_name(&posted.current_user.session.user, &name);
     let word = match wanted.as_str() {
         "disable" if own => "self",
         "disable" | "enable" => {

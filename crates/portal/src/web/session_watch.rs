@@ -73,11 +73,11 @@ impl SessionWatch {
         Ok(status)
     }
 
-    /// Registers a live view of a user who may see it now.
+    /// Registers a live view of a user, spelled as in the account, who may see it now.
     pub fn open_live_view(&self, user: &str) -> watch::Receiver<bool> {
         let mut watched = self.lock();
         let new = || watch::Sender::new(true);
-        watched.monitors.entry(user.to_lowercase()).or_insert_with(new).subscribe()
+        watched.monitors.entry(user.to_owned()).or_insert_with(new).subscribe()
     }
 
     fn publish_sessions(&self, alive: &BTreeMap<Vec<u8>, i64>) {
