@@ -16,16 +16,16 @@ pub struct AuditEvent {
 }
 
 pub fn append_event(db: &Connection, event: &AuditEvent) -> Result<()> {
-    let said = "insert into events (at, user, what, address) values (?1, ?2, ?3, ?4)";
-    db.execute(said, params![event.at, event.user, event.action, event.address])?;
-    let said = "delete from events where number <= (select max(number) from events) - ?1";
-    db.execute(said, [EVENTS_MAX]).map(drop)
+    let sql = "insert into events (at, user, what, address) values (?1, ?2, ?3, ?4)";
+    db.execute(sql, params![event.at, event.user, event.action, event.address])?;
+    let sql = "delete from events where number <= (select max(number) from events) - ?1";
+    db.execute(sql, [EVENTS_MAX]).map(drop)
 }
 
 /// Returns the newest `count` events.
 pub fn newest_events(db: &Connection, count: u32) -> Result<Vec<AuditEvent>> {
-    let said = "select at, user, what, address from events order by number desc limit ?1";
-    let mut all = db.prepare(said)?;
+    let sql = "select at, user, what, address from events order by number desc limit ?1";
+    let mut all = db.prepare(sql)?;
     let rows = all.query_map([count], |row| {
         let (at, user, what) = (row.get(0)?, row.get(1)?, row.get(2)?);
         Ok(AuditEvent { at, user, action: what, address: row.get(3)? })
