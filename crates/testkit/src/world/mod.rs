@@ -266,7 +266,15 @@ impl World {
         }
         let channels = if board == 0 { 1..=2 } else { 3..=3 };
         let to = self.sim.head(board);
-        self.known.unplugged.extend(channels.map(|c| (self.sim.boot, c, from, to)));
+        for channel in channels {
+            // Two that follow at once are one loss.
+            let before = (self.sim.boot, channel, from);
+            let unplugged = &mut self.known.unplugged;
+            match unplugged.iter_mut().find(|one| (one.0, one.1, one.3) == before) {
+                Some(one) => one.3 = to,
+                None => unplugged.push((self.sim.boot, channel, from, to)),
+            }
+        }
     }
 
     /// Reads every client's lines.
