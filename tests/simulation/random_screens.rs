@@ -134,7 +134,9 @@ fn check(desk: &ScreenClient, known: &Known) {
 
 fn run(seed: u64) -> usize {
     let mut rng = Rng::new(seed);
-    let mut desk = ScreenClient::new(&site());
+    // Between two looks at the agent's state a blackout ends by the agent's word only.
+    let settings = site().more("[blackout]\nend_without_call_s = 0");
+    let mut desk = ScreenClient::new(&settings);
     let mut known = Known::default();
     desk.call("call start device=1001 call=c0");
     desk.say("record start");
