@@ -55,7 +55,9 @@ impl Known {
     fn hides(&self, number: u64) -> bool {
         let (_, from, to, clock) =
             *self.pieces.iter().find(|piece| piece.0 == number).expect("a piece that was sent");
-        self.hidden.iter().any(|(begin, end, of)| *of == clock && from < *end && to > *begin)
+        // A stretch that was seen to begin and end at one look hides nothing for certain.
+        let hides = |begin: i64, end: i64| begin < end && from < end && to > begin;
+        self.hidden.iter().any(|(begin, end, of)| *of == clock && hides(*begin, *end))
     }
 }
 
