@@ -36,7 +36,9 @@ impl Known {
             return self.interrupted(desk.sim.now.wall);
         }
         let lines = desk.say("status");
-        let on = lines.iter().any(|line| line.contains(" blackout=on "));
+        // Rows that a slow disk held back come first, and tell of an earlier moment.
+        let newest = lines.iter().rev().find(|line| line.contains(" blackout="));
+        let on = newest.is_some_and(|line| line.contains(" blackout=on "));
         let now = desk.sim.now.wall.0;
         if let Some(from) = self.open {
             self.hidden.push((from, now - i64::from(!on) * 2000, self.clock));
