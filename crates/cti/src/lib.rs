@@ -1,0 +1,1 @@
+//! Translates the call events of telephone exchanges into the line protocol.

@@ -1,0 +1,3 @@
+//! The program `hushbox-cti`.
+
+fn main() {}

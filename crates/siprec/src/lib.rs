@@ -1,0 +1,1 @@
+//! A SIPREC recording server (RFC 7866) without I/O.
