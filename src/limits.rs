@@ -28,6 +28,12 @@ const _: () = assert!(SYNC_MS + CHUNK_GRIDS as u64 * GRID_MS < 1000);
 /// less than half a period.
 pub const GRIDS_PER_TURN: u32 = 128;
 
+/// How long before a typed digit its mask begins, and how long after the last one it ends, in ms.
+/// Gateways let up to 60 ms of a tone pass before they name it, and the event itself takes as long
+/// as a reorder window.
+pub const DIGIT_LEAD_MS: u32 = 300;
+pub const DIGIT_TAIL_MS: u64 = 3000;
+
 /// Maximum known calls over all devices, including wrap-up.
 pub const CALLS_MAX: usize = 2048;
 

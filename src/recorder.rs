@@ -22,6 +22,7 @@ mod journal;
 mod recording;
 mod screen;
 pub mod session;
+mod slots;
 mod timer;
 mod worker_failures;
 
@@ -29,10 +30,12 @@ pub use admin::about::{BoxInfo, TimeSync, TimeSyncReport};
 pub use admin::enrolment::RejectReason;
 pub use admin::reload::{ConfigReadResult, ReadMode, ReadResult};
 pub use admin::setup::ConfigEditResult;
+pub use audio::SideLoss;
 pub use boot::RecoveredState;
 pub use journal::Storage;
 pub use recording::{Chunk, Recording, RecordingWriter};
 pub use session::{Peer, Principal, Session};
+pub use slots::SeizeError;
 
 use crate::audio::channel::{Channel, ChannelIndex};
 use crate::calls::directory::{AgentIndex, Directory};
@@ -236,6 +239,8 @@ pub struct Recorder {
     directory: Directory,
     boot: u32,
     channels: Vec<Channel>,
+    /// Channels that their call has left, until what is in their rings is written.
+    released: Vec<ChannelIndex>,
     boards: Vec<Option<String>>,
     calls: calls::table::CallTable,
     recordings: recording::table::Recordings,
@@ -360,7 +365,9 @@ impl Recorder {
             self.roll_back_late_stops(now);
         }
         self.enforce_blackout_limits(now);
+        self.release_digit_blackouts(now);
         self.release_audio(now);
+        self.clear_released_channels();
         self.update_screens(now);
         self.delete_due_records(now);
         self.try_new_files(now);
@@ -379,6 +386,7 @@ impl Recorder {
             (Timer::Stop, self.admin.stop_deadline().filter(later)),
             (Timer::NewFiles, self.new_files.next_trial().filter(later)),
             (Timer::KeyStock, self.recordings.keys.next_deadline().filter(later)),
+            (Timer::Digits, self.next_digit_release().filter(later)),
             (Timer::Sync, storage.next_sync()),
             (Timer::Checkpoint, storage.next_checkpoint()),
             (Timer::FreeSpace, storage.next_space_check()),

@@ -94,6 +94,7 @@ impl Recorder {
         let mut recorder = Recorder {
             directory: Directory::new(&config.agents, &config.workstations),
             boot: number,
+            released: Vec::with_capacity(channels.len()),
             boards: vec![None; config.boards.len()],
             calls: CallTable::new(journal.index.last_call(), &channels),
             recordings: Recordings::new(
@@ -266,6 +267,7 @@ impl Recorder {
                 idle_since: None,
                 wanted_from: MonoTime(0),
                 covered: Vec::new(),
+                digits_until: None,
                 screen_from: Position(0),
                 make_receipt: Receipt {
                     recording: None,

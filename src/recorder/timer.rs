@@ -23,6 +23,8 @@ pub(super) enum Timer {
     Calls,
     /// Blackout stops that are not durable in time are rolled back.
     PendingStops,
+    /// The last typed digit is long enough ago, so that its blackout ends.
+    Digits,
     /// More audio is released, or a recording's file is created again.
     Release,
     /// Waiting screen segments are written.

@@ -119,7 +119,7 @@ impl Recorder {
         }
     }
 
-    fn roll_back_stop(&mut self, now: Now, index: usize) {
+    pub(super) fn roll_back_stop(&mut self, now: Now, index: usize) {
         let stop = self.blackouts.stops.remove(index);
         self.stale_agents.extend(stop.before.agent);
         if stop.over {

@@ -62,10 +62,6 @@ impl RecallBuffer {
         let Some(chunk) = self.chunks.pop_front() else { return 0 };
         let next = chunk.from.plus(chunk.frames());
         self.stream.from = next;
-        self.stream.spans.retain_mut(|span| {
-            span.from = span.from.max(next);
-            span.from < span.to
-        });
         chunk.payload.capacity()
     }
 }

@@ -47,6 +47,7 @@ pub(in crate::recorder) struct Recordings {
     pub encoders: EncoderPools,
     /// Reusable copies for chunks that are not durable yet.
     pub(super) spare_chunks: Vec<Chunk>,
+    spare_bytes: u64,
     /// Scratch buffer for the payload being sealed.
     pub(super) payload: Vec<u8>,
     /// The stream that released audio last; the next round starts after it.
@@ -63,7 +64,9 @@ impl Recordings {
         spare_chunks: Vec<Chunk>,
         payload: Vec<u8>,
     ) -> Recordings {
+        let spare_bytes = spare_chunks.iter().map(|chunk| chunk.payload.capacity() as u64).sum();
         Recordings {
+            spare_bytes,
             all: BTreeMap::new(),
             by_id: BTreeMap::new(),
             by_call: BTreeSet::new(),
@@ -135,6 +138,11 @@ impl Recordings {
 
     pub fn len(&self) -> usize {
         self.all.len()
+    }
+
+    /// Memory that encoders and copies of chunks take from the start on, in bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        self.encoders.memory_bytes() + self.spare_bytes + self.payload.capacity() as u64
     }
 
     pub fn is_full(&self) -> bool {
