@@ -263,10 +263,21 @@ pub struct Recorder {
     timers: Timers,
     /// When the next loss may be logged; every loss is counted.
     next_loss_log: MonoTime,
+    /// See `durability_lag_ms`.
+    durability_lag_ms: u64,
     /// Time of the last turn.
     now: MonoTime,
     /// Wall clock minus monotonic time at the last turn.
     clock_offset_ms: i64,
+}
+
+/// Whether audio may leave a ring after this input. A written chunk is not worth a look at every
+/// stream: who waits for its buffer looks by itself.
+fn may_let_audio_go(input: &Input<'_>) -> bool {
+    !matches!(
+        input,
+        Input::SendCapacity { .. } | Input::JobDone(Completion::Appended { result: Ok(()), .. })
+    )
 }
 
 impl Recorder {
@@ -274,6 +285,9 @@ impl Recorder {
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
         if !self.journal.storage.is_closing() {
             self.journal.note_clock_step(now);
+        }
+        if may_let_audio_go(&input) {
+            self.recordings.wake_all();
         }
         match input {
             Input::Connected { session, peer } => self.handle_connect(now, session, peer),
@@ -324,7 +338,9 @@ impl Recorder {
     /// Ends a turn: serves deadlines, releases audio, appends facts, sends notifications.
     pub fn turn(&mut self, now: Now) {
         self.now = now.mono;
-        self.timers.begin_turn(now.mono);
+        if self.timers.begin_turn(now.mono) {
+            self.recordings.wake_all();
+        }
         if self.timers.take_due(Timer::RetriedLines, now.mono) {
             self.retry_lines(now);
         }

@@ -27,6 +27,7 @@ impl Recorder {
     /// Captures one channel's frames of a period, interleaved.
     pub fn capture(&mut self, now: Now, channel: ChannelIndex, samples: &[i16]) {
         let place = &mut self.channels[channel.0];
+        self.recordings.mark_moved(channel);
         let needed = self.recordings.oldest_unread(channel).unwrap_or(place.head());
         let before = place.lost_frames;
         place.capture(samples, needed);
@@ -50,6 +51,7 @@ impl Recorder {
         for index in 0..self.channels.len() {
             if self.channels[index].board == board {
                 self.channels[index].skip_lost(frames, why);
+                self.recordings.mark_moved(ChannelIndex(index));
                 self.skip_lost(now, ChannelIndex(index), frames, why);
             }
         }
@@ -65,6 +67,7 @@ impl Recorder {
         why: LossReason,
     ) {
         self.channels[channel.0].skip_lost(frames, why);
+        self.recordings.mark_moved(channel);
         self.skip_lost(now, channel, frames, why);
     }
 
@@ -138,23 +141,33 @@ impl Recorder {
         self.journal.raise_alarm(now, code, &id.to_string(), text);
     }
 
-    /// Releases audio from the rings: a bounded number of grid frames, streams in turn.
+    /// Releases audio from the rings: a bounded amount, channels in turn.
     pub(super) fn release_audio(&mut self, now: Now) {
-        self.timers.take_due(Timer::Release, now.mono);
+        if self.timers.take_due(Timer::Release, now.mono) {
+            self.recordings.wake_all();
+        }
         let (channels, audio) = (&mut self.channels, &self.config.audio);
         let mut release = Release { now, channels, storage: &mut self.journal.storage, audio };
         let next = self.recordings.release_audio(&mut release);
         self.timers.set(Timer::Release, next);
         self.update_backpressure(now);
+        if self.recordings.looked_at_all() {
+            self.durability_lag_ms = self.measure_durability_lag();
+        }
         for (index, channel) in self.channels.iter_mut().enumerate() {
-            let needed = self.recordings.oldest_unread(ChannelIndex(index));
-            channel.prune_masks(needed.unwrap_or(channel.head()));
+            if !channel.mask.is_empty() {
+                let needed = self.recordings.oldest_unread(ChannelIndex(index));
+                channel.prune_masks(needed.unwrap_or(channel.head()));
+            }
         }
     }
 
     /// Marks the disk as slow when no buffer is free and half of the slack is used. Reads and
     /// deletion then pause.
     fn update_backpressure(&mut self, now: Now) {
+        if self.journal.storage.has_block() && !self.journal.storage.slow {
+            return;
+        }
         let mut most_ms = 0;
         for writer in self.recordings.writers() {
             let channel = &self.channels[writer.stream.channel.0];
@@ -178,10 +191,15 @@ impl Recorder {
         self.journal.storage.slow = slow;
     }
 
-    /// The largest durability delay of any recording beyond the holdback, in milliseconds. It is 0
-    /// while the disk is failed or full, which has its own alarm. The watchdog reads it.
+    /// The largest durability delay of any recording beyond the holdback, in milliseconds, some
+    /// tenths of a second ago at most. It is 0 while the disk is failed or full, which has its own
+    /// alarm. The watchdog reads it.
     #[must_use]
     pub fn durability_lag_ms(&self) -> u64 {
+        self.durability_lag_ms
+    }
+
+    fn measure_durability_lag(&self) -> u64 {
         if self.journal.storage.is_down()
             || self.journal.storage.full
             || self.journal.storage.no_room

@@ -182,6 +182,7 @@ impl Recorder {
 
     /// Keeps audio after a pending stop in its ring.
     fn limit_release_to_stops(&mut self) {
+        self.recordings.wake_all();
         self.channels.iter_mut().for_each(|channel| channel.unreleased_from = None);
         for (index, at) in self.blackouts.stops.iter().flat_map(|stop| &stop.places) {
             let waits = &mut self.channels[index.0].unreleased_from;

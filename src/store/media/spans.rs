@@ -40,9 +40,9 @@ impl SpanAccumulator {
         SpanAccumulator {
             ledger: Ledger::default(),
             to: from,
-            spans: Vec::new(),
+            spans: Vec::with_capacity(MAX_PACKET_SPANS),
             packet_spans: 0,
-            recent: VecDeque::new(),
+            recent: VecDeque::with_capacity(8),
             recent_frames: 0,
             delay: u64::from(delay),
         }
