@@ -1,1 +1,8 @@
 //! A SIPREC recording server (RFC 7866) without I/O.
+
+pub mod answer;
+pub mod codec;
+pub mod crypto;
+pub mod metadata;
+pub mod offer;
+pub mod personal;
