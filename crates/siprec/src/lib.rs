@@ -1,6 +1,6 @@
 //! A SIPREC recording server (RFC 7866) without I/O.
 
-mod address;
+mod header;
 pub mod answer;
 pub mod codec;
 pub mod crypto;
