@@ -1,6 +1,7 @@
 //! A SIPREC recording server (RFC 7866) without I/O.
 
 pub mod answer;
+pub mod body;
 pub mod codec;
 pub mod crypto;
 pub mod metadata;
