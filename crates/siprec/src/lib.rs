@@ -2,6 +2,7 @@
 
 mod header;
 pub mod answer;
+pub mod body;
 pub mod codec;
 pub mod crypto;
 mod dialog;
