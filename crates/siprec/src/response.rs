@@ -5,6 +5,10 @@ use crate::message::{Head, Request};
 use crate::peer::Peer;
 use ezk_sip_types::Name;
 use std::fmt::Write;
+use zeroize::Zeroizing;
+
+/// Characters of a warning.
+const WARNING_CHARACTERS_MAX: usize = 200;
 
 /// The methods that we take.
 pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO";
@@ -45,12 +49,12 @@ impl Status {
 pub(crate) struct Reply {
     pub status: Status,
     headers: String,
-    body: String,
+    body: Zeroizing<Vec<u8>>,
 }
 
 impl Reply {
     pub fn new(status: Status) -> Reply {
-        Reply { status, headers: String::new(), body: String::new() }
+        Reply { status, headers: String::new(), body: Zeroizing::new(Vec::new()) }
     }
 
     /// Adds a header field. The value has no line ends.
@@ -64,10 +68,18 @@ impl Reply {
     }
 
     /// Adds a session description. Some clients read no other body (jambonz).
-    pub fn with_description(mut self, description: &str) -> Reply {
+    pub fn with_description(mut self, description: &[u8]) -> Reply {
         self = self.with("Content-Type", "application/sdp");
-        self.body = description.to_owned();
+        self.body = Zeroizing::new(description.to_vec());
         self
+    }
+
+    /// Adds what a technician reads at the other end (RFC 3261 §20.43).
+    pub fn with_warning(self, text: &str) -> Reply {
+        let plain =
+            |character: &char| matches!(character, ' '..='~') && !"\"\\".contains(*character);
+        let text: String = text.chars().filter(plain).take(WARNING_CHARACTERS_MAX).collect();
+        self.with("Warning", &format!("399 siprec \"{text}\""))
     }
 
     /// 503: the client tries another recorder, or this one later.
@@ -151,8 +163,9 @@ impl RequestEcho {
         text.push_str(&reply.headers);
         write_line(&mut text, "Content-Length", &reply.body.len().to_string());
         text.push_str("\r\n");
-        text.push_str(&reply.body);
-        text.into_bytes()
+        let mut bytes = text.into_bytes();
+        bytes.extend_from_slice(&reply.body);
+        bytes
     }
 }
 

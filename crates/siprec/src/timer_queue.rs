@@ -61,7 +61,10 @@ mod tests {
         queue.set('a', Some(second(5)));
         queue.set('b', Some(second(3)));
         queue.set('a', Some(second(2)));
-        assert_eq!((queue.next(), queue.keys().collect::<String>()), (Some(second(2)), "ab".into()));
+        assert_eq!(
+            (queue.next(), queue.keys().collect::<String>()),
+            (Some(second(2)), "ab".into())
+        );
         assert_eq!(queue.pop_due(second(1)), None);
         assert_eq!(queue.pop_due(second(9)), Some('a'));
         queue.set('b', None);

@@ -4,13 +4,14 @@
 //! A 2xx is repeated until its ACK (RFC 3261 §13.3.1.4), also over TCP. The client transaction is
 //! that of §17.1.2; its timer K is not needed, because a response without transaction is dropped.
 
-use crate::header::Via;
 use crate::event::SessionKey;
+use crate::header::Via;
 use crate::limits::{T1, T2, T4, TRANSACTION_TIMEOUT};
 use crate::message::{Method, Request};
 use crate::peer::{Peer, Transmit};
 use crate::response::Status;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// Names a transaction (RFC 3261 §17.2.3). It is a hash, so that its size does not depend on what
 /// a peer sends.
@@ -105,24 +106,28 @@ pub(crate) enum Outcome {
 pub(crate) struct ServerTransaction {
     pub session: Option<SessionKey>,
     pub merge_key: Option<TransactionKey>,
+    /// The tag of our responses.
+    pub tag: String,
     invite: bool,
     state: State,
     peer: Peer,
-    response: Vec<u8>,
+    /// It may hold an SRTP key.
+    response: Zeroizing<Vec<u8>>,
     interval: Duration,
     repeats_at: Option<Duration>,
     ends_at: Duration,
 }
 
 impl ServerTransaction {
-    pub fn new(now: Duration, method: Method, peer: Peer) -> ServerTransaction {
+    pub fn new(now: Duration, method: Method, peer: Peer, tag: &str) -> ServerTransaction {
         ServerTransaction {
             session: None,
             merge_key: None,
+            tag: tag.to_owned(),
             invite: method == Method::Invite,
             state: State::Proceeding,
             peer,
-            response: Vec::new(),
+            response: Zeroizing::new(Vec::new()),
             interval: T1,
             repeats_at: None,
             ends_at: now + TRANSACTION_TIMEOUT,
@@ -132,6 +137,11 @@ impl ServerTransaction {
     /// Whether the final response is out.
     pub fn is_answered(&self) -> bool {
         self.state != State::Proceeding
+    }
+
+    /// Whether the final response is an error that waits for its ACK, or had it.
+    pub fn is_refused(&self) -> bool {
+        self.invite && matches!(self.state, State::Completed | State::Confirmed)
     }
 
     /// How much is lost if the transaction is forgotten now; 0: nothing but the protection against
@@ -147,7 +157,7 @@ impl ServerTransaction {
     /// Sends a response. `Over`: the transaction needs no memory (reliable transport).
     pub fn respond(&mut self, now: Duration, status: Status, response: Vec<u8>) -> Outcome {
         debug_assert!(!self.is_answered(), "a request has one final response");
-        self.response = response;
+        self.response = Zeroizing::new(response);
         if status.0 < 200 {
             return Outcome::Wait;
         }
@@ -222,7 +232,7 @@ impl ServerTransaction {
     }
 
     pub fn transmit(&self) -> Transmit {
-        Transmit { peer: self.peer, bytes: self.response.clone() }
+        Transmit { peer: self.peer, bytes: self.response.to_vec() }
     }
 }
 
