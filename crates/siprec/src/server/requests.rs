@@ -128,7 +128,7 @@ impl Server {
             }
             return self.reply_stateless(now, peer, &request.head, &reply);
         }
-        let tag = self.random.next_token();
+        let tag = self.new_tag(request);
         let headers = match DialogHeaders::read(&request.head) {
             Ok(headers) => headers,
             Err(error) => {
@@ -149,6 +149,16 @@ impl Server {
                     self.reply(now, peer, request, &tag, &reply);
                 }
             },
+        }
+    }
+
+    /// A tag that no dialog has, even if the seed is not fresh.
+    fn new_tag(&mut self, request: &Request<'_>) -> String {
+        loop {
+            let tag = self.random.next_token();
+            if !self.dialog_index.contains_key(&DialogId::of_answered(request, &tag)) {
+                return tag;
+            }
         }
     }
 
