@@ -289,12 +289,3 @@ pub struct MetadataReport {
     /// What it says, or why it says nothing.
     pub metadata: Result<Metadata, MetadataError>,
 }
-
-impl MetadataReport {
-    /// Reads the metadata part of a message; `None`: it has none.
-    #[must_use]
-    pub fn parse(part: Option<&[u8]>) -> MetadataReport {
-        let _ = part;
-        MetadataReport { document: None, metadata: Err(MetadataError::Absent) }
-    }
-}
