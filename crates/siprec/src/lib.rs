@@ -4,8 +4,10 @@
 //! TCP and TLS streams into messages. `body`, `offer`, `answer` and `metadata` read and write what
 //! the messages carry. The crate opens no socket, reads no clock and knows nothing of recorders.
 
+pub mod address;
 pub mod answer;
 pub mod body;
+pub mod call_facts;
 pub mod codec;
 pub mod crypto;
 mod dialog;
