@@ -67,6 +67,27 @@ fn offers_that_cannot_be_read_get_400_with_the_reason() {
 }
 
 #[test]
+fn rule_20_an_offer_without_a_stream_of_ours_gets_488_at_once() {
+    let rows = [
+        ("RTP/AVP 8", "RTP/AVP 97", "codec"),
+        ("RTP/AVP", "RTP/SAVP", "a=crypto"),
+        ("RTP/AVP", "UDP/TLS/RTP/SAVP", "protocol"),
+        ("m=audio", "m=video", "audio"),
+    ];
+    for (old, new, reason) in rows {
+        let body = OFFER.replace(old, new);
+        let sent = refused(&Ask { body: &body, ..Ask::invite("a") });
+        assert_eq!(sent.status(), 488, "{new}");
+        assert!(sent.header("Warning").contains(reason), "{}", sent.text);
+    }
+    // One stream of two is enough: the other one is answered with port 0.
+    let body = format!("{OFFER}m=video 30002 RTP/AVP 99\r\na=label:2\r\n");
+    let (sent, _) = Bench::new(Transport::Udp).ask(&Ask { body: &body, ..Ask::invite("a") });
+    assert_eq!(sent[1].status(), 200);
+    assert!(sent[1].body().contains("m=video 0 RTP/AVP 99"), "{}", sent[1].body());
+}
+
+#[test]
 fn malformed_requests_get_400_and_count() {
     let good = String::from_utf8(Ask::invite("a").write()).unwrap();
     let rows = [
