@@ -11,7 +11,7 @@ use crate::header::split_list;
 use crate::limits::MIN_SESSION_INTERVAL_S;
 use crate::message::{Method, Request};
 use crate::metadata::MetadataReport;
-use crate::offer::Offer;
+use crate::offer::{Offer, StreamRefusal};
 use crate::peer::Peer;
 use crate::response::{ACCEPT, ALLOW, Reply, RequestEcho, SUPPORTED, Status};
 use crate::session_timer::requested_interval;
@@ -128,7 +128,7 @@ impl Server {
             }
             return self.reply_stateless(now, peer, &request.head, &reply);
         }
-        let tag = self.random.next_token();
+        let tag = self.new_tag(request);
         let headers = match DialogHeaders::read(&request.head) {
             Ok(headers) => headers,
             Err(error) => {
@@ -139,16 +139,39 @@ impl Server {
         };
         match self.read_request_body(peer, None, request) {
             Err(reply) => self.reply(now, peer, request, &tag, &reply),
-            Ok(mut body) => match body.offer.take() {
-                Some(offer) => {
+            Ok(mut body) => match self.usable_offer(&mut body) {
+                Ok(offer) => {
                     let snapshot = self.new_snapshot(peer, request, headers, tag);
                     self.open_session(now, request, snapshot, offer, body);
                 }
-                None => {
-                    let reply = Reply::new(Status::BAD_REQUEST).with_warning(NO_DESCRIPTION);
-                    self.reply(now, peer, request, &tag, &reply);
-                }
+                Err(reply) => self.reply(now, peer, request, &tag, &reply),
             },
+        }
+    }
+
+    /// The offer of a new session. `Err`: it has none, or no stream that we can record (rule 20).
+    fn usable_offer(&self, body: &mut RequestBody) -> Result<Offer, Reply> {
+        let Some(offer) = body.offer.take() else {
+            return Err(Reply::new(Status::BAD_REQUEST).with_warning(NO_DESCRIPTION));
+        };
+        let (codecs, srtp) = (&self.settings.codecs, self.settings.srtp);
+        let refusals = offer.streams.iter().map_while(|stream| stream.select(codecs, srtp).err());
+        let refusals: Vec<StreamRefusal> = refusals.collect();
+        match refusals.first() {
+            Some(refusal) if refusals.len() == offer.streams.len() => {
+                Err(Reply::new(Status::NOT_ACCEPTABLE).with_warning(&refusal.to_string()))
+            }
+            _ => Ok(offer),
+        }
+    }
+
+    /// A tag that no dialog has, even if the seed is not fresh.
+    fn new_tag(&mut self, request: &Request<'_>) -> String {
+        loop {
+            let tag = self.random.next_token();
+            if !self.dialog_index.contains_key(&DialogId::of_answered(request, &tag)) {
+                return tag;
+            }
         }
     }
 
