@@ -265,6 +265,8 @@ pub struct BoardSettings {
     pub activity: ActivitySource,
     /// Voice detection settings (`activity = "voice"`); the defaults otherwise.
     pub voice: VoiceSettings,
+    /// Whether digits that the board reports mask their call (I4).
+    pub mask_digits: bool,
     pub channels: Vec<ChannelSettings>,
 }
 

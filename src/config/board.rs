@@ -100,6 +100,8 @@ fn read_board(
         buffer_ms,
         activity,
         voice: read_voice(table.read_section("voice"), (activity, audio.holdback_ms), notes),
+        // Cards report no digits.
+        mask_digits: false,
         channels: Vec::new(),
     };
     let rows = table.read_rows("channels", CHANNELS_MAX);
