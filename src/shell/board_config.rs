@@ -8,6 +8,7 @@ use crate::config;
 pub fn to_board_config(model: &config::BoardSettings) -> board::BoardConfig {
     let kind = match &model.kind {
         config::BoardKind::Sim => board::SourceKind::Sim,
+        config::BoardKind::Sip(_) => board::SourceKind::Sim,
         config::BoardKind::Alsa { pcm, period_ms } => {
             board::SourceKind::Alsa { pcm: pcm.clone(), period_ms: *period_ms }
         }
