@@ -154,8 +154,7 @@ mod tests {
         screen = { fps = 1, scale = 50, kbps = 10 }
         fields = { 1 = "Name" }
         listen = [{ unix = "s" }]
-        board = [{ name = "b", kind = "sim", channels = [
-            { id = 1, device = "1", source = "a.wav" }] }]
+        board = [{ name = "b", kind = "sip", listen = ["udp:127.0.0.1:5060"] }]
         role = [{ name = "r", permissions = ["blackout"] }]
         agent = [{ username = "a" }]
         workstation = [{ machine = "m", device = "1" }]
