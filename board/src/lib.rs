@@ -54,15 +54,34 @@ pub enum GapReason {
     Overrun,
     /// The board was unplugged, suspended or silent.
     Board,
+    /// Packets of the network never came.
+    Network,
+    /// Packets came after their place in time had passed.
+    Late,
+    /// The mirror port of a switch, or the receiver behind it, dropped packets.
+    Mirror,
 }
 
 /// Event that `Board::read` passes to its visitor.
 #[derive(Clone, Copy)]
 pub enum CaptureEvent<'a> {
-    /// Audio. Every channel gets its period of one position before the next.
+    /// Audio. On a board whose channels share a clock, every channel gets its period of one
+    /// position before the next. On a board whose channels open and close (`SourceKind::Rtp`),
+    /// each channel has positions of its own, and only open channels get periods.
     Period(Period<'a>),
     /// The frames from `position` on are lost on all channels. Precedes the next period.
     Lost { frames: u64, position: u64, why: GapReason },
+    /// The frames from `position` on are lost on all sides of one channel. Precedes the
+    /// channel's next period, which begins behind them.
+    ChannelLost { channel: usize, frames: u64, position: u64, why: GapReason },
+    /// One side has no audio for a range of the channel's next period, in which its samples are
+    /// zero or concealment. Precedes that period.
+    SideLost { channel: usize, side: usize, position: u64, frames: u64, why: GapReason },
+    /// Audio of one side that came late, for a range that `SideLost` reported. The samples are
+    /// of that side only.
+    Late { channel: usize, side: usize, position: u64, samples: &'a [i16] },
+    /// A digit (DTMF) sounds on the channel from `position` on. No event has its value.
+    Digit { channel: usize, position: u64, frames: u64 },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -292,9 +292,18 @@ impl Daemon {
                 CaptureEvent::Lost { frames, why, .. } => {
                     let why = match why {
                         GapReason::Overrun => LossReason::Overrun,
-                        GapReason::Board => LossReason::Board,
+                        GapReason::Board
+                        | GapReason::Network
+                        | GapReason::Late
+                        | GapReason::Mirror => LossReason::Board,
                     };
                     recorder.skip_lost_on_board(now, index, frames, why);
+                }
+                CaptureEvent::ChannelLost { .. }
+                | CaptureEvent::SideLost { .. }
+                | CaptureEvent::Late { .. }
+                | CaptureEvent::Digit { .. } => {
+                    log::debug!("board {index} sent an event that only RTP boards send");
                 }
             };
             place.has_more = place.board.read(now.mono.0, BOARD_FRAMES_PER_TURN, &mut visit);
