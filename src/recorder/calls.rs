@@ -18,7 +18,7 @@ use crate::calls::schedule;
 use crate::job::Ticket;
 use crate::limits;
 use crate::recorder::recording::interrupted::InterruptedRecording;
-use crate::recorder::recording::lifecycle::RecordingRequest;
+use crate::recorder::recording::lifecycle::{RecordingRequest, Requester};
 use crate::store::fact::{
     CallNumber, Fact, PhoneNumbers, RecordReason, RecordReasons, RecordingEnd,
 };
@@ -383,7 +383,8 @@ impl Recorder {
         let from = call.from.max(self.channels[call.channel.0].ring.tail()).max(earliest);
         self.calls.update(number, |call| call.was_scheduled = true);
         if let Some(running) = self.recordings.running_of(number).map(|running| running.id) {
-            self.add_reason(now, running, RecordReason::Schedule, ("schedule", Some(schedule)));
+            let requester = Requester { by: "schedule", schedule: Some(schedule) };
+            self.add_reason(now, running, RecordReason::Schedule, requester);
             return;
         }
         let want = RecordingRequest {

@@ -110,7 +110,7 @@ pub struct Session {
     /// Number of the last checkpoint sent.
     pub sent_checkpoint: u64,
     /// Whether the agent's state changed since the last one sent.
-    pub stale: bool,
+    pub state_changed: bool,
     pub stream: Option<ReplyStream>,
     /// The archived record that was looked up for the line to be retried.
     pub searched: Option<RecordingId>,
@@ -119,7 +119,7 @@ pub struct Session {
     /// Whether to close the session once all replies are sent.
     pub closing: bool,
     /// Why the recorder closes the session: its last line.
-    pub farewell: Option<protocol::Refusal>,
+    pub close_reason: Option<protocol::Refusal>,
     /// Whether the client sent `quit`: its departure raises no alarm.
     pub quit: bool,
     answers: VecDeque<PendingReply>,
@@ -151,12 +151,12 @@ impl Session {
             sent_state: None,
             sent_capture: None,
             sent_checkpoint: 0,
-            stale: false,
+            state_changed: false,
             stream: None,
             searched: None,
             watch: None,
             closing: false,
-            farewell: None,
+            close_reason: None,
             quit: false,
             answers: VecDeque::new(),
         }
@@ -279,7 +279,7 @@ impl Session {
         self.answers.is_empty()
             && self.stream.is_none()
             && !self.checking
-            && self.farewell.is_none()
+            && self.close_reason.is_none()
     }
 
     /// When the session is closed if no line comes. Hello is not awaited while a worker handles a

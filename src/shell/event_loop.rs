@@ -243,8 +243,8 @@ impl Daemon {
         let mut next = self.recorder.next_deadline(now);
         next = next.min(self.next_accept_at(now.mono).unwrap_or(next));
         next = next.min(self.next_listener_poll_at().unwrap_or(next));
-        for helper in self.helpers() {
-            next = next.min(helper.next_deadline().unwrap_or(next));
+        for worker in self.workers() {
+            next = next.min(worker.next_deadline().unwrap_or(next));
         }
         for place in &self.boards {
             next = next.min(place.board.deadline_us().map_or(next, MonoTime));

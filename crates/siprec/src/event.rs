@@ -1,5 +1,6 @@
 //! What the server tells its host, and what the host decides.
 
+use crate::answer::AnswerError;
 use crate::dialog::DialogSnapshot;
 use crate::metadata::MetadataReport;
 use crate::offer::Offer;
@@ -24,7 +25,8 @@ pub enum Event {
     /// same turn.
     Offered { session: SessionKey, peer: Peer, offer: Offer, metadata: MetadataReport },
     /// A request in the session brought news. With an offer, answer as for `Offered`; a refusal
-    /// leaves the session as it was.
+    /// leaves the session as it was. The metadata is that of the message: apply it to what the
+    /// session said before (`Metadata::apply`).
     Changed { session: SessionKey, offer: Option<Offer>, metadata: Option<MetadataReport> },
     /// The client has acknowledged the answer.
     Confirmed { session: SessionKey },
@@ -70,11 +72,8 @@ pub enum Problem {
     RateExceeded { per_second: u32 },
     #[error("all {sessions_max} sessions are in use, a new one was refused with 503")]
     SessionsExhausted { sessions_max: usize },
-    #[error(
-        "all {transactions_max} SIP transactions are in use, a request was answered without \
-         protection against its repetition"
-    )]
-    TransactionsExhausted { transactions_max: usize },
+    #[error("the body cannot be taken apart, the request was refused: {0}")]
+    Body(#[from] crate::body::BodyError),
     #[error("the client has not acknowledged the answer to a re-INVITE within 32 s")]
     NotAcknowledged,
 }
@@ -102,13 +101,13 @@ pub enum Availability {
     },
 }
 
-/// Why an answer of the host was not sent.
+/// Why a decision of the host was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AnswerError {
+pub enum ReplyError {
     #[error("session {0} is not known; it may have ended")]
     UnknownSession(u64),
     #[error("session {0} has no offer that waits; answer each offer once")]
     NoOffer(u64),
-    #[error("session {session} offers {offered} streams, the answer has {answered}")]
-    StreamCount { session: u64, offered: usize, answered: usize },
+    #[error("session {0} cannot be answered: {1}")]
+    Answer(u64, #[source] AnswerError),
 }

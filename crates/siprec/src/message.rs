@@ -6,7 +6,7 @@
 //!
 //! This module does not look into bodies, and its `Debug` output shows none.
 
-use crate::address::{Via, parameter, parse_address, split_list};
+use crate::header::{Via, parameter, parse_address, split_list};
 use crate::limits::{HEADERS_MAX, IDENTIFIER_BYTES_MAX, MESSAGE_BYTES_MAX};
 use ezk_sip_types::Name;
 use std::borrow::Cow;

@@ -1,5 +1,10 @@
 //! The metadata of a recording session (RFC 7865) in the dialects that recording clients write.
 
+pub mod limits;
+mod merge;
+mod parse;
+mod time;
+
 use std::fmt;
 
 use zeroize::Zeroizing;
@@ -71,6 +76,17 @@ pub enum CallRole {
     Calling,
     /// The participant was called.
     Called,
+}
+
+impl CallRole {
+    /// The role of the other party.
+    #[must_use]
+    pub fn opposite(self) -> CallRole {
+        match self {
+            CallRole::Calling => CallRole::Called,
+            CallRole::Called => CallRole::Calling,
+        }
+    }
 }
 
 /// A name of a participant.
@@ -178,6 +194,9 @@ pub enum MetadataProblem {
         /// What it lacks.
         lacks: &'static str,
     },
+    /// The document is not UTF-8.
+    #[error("the metadata is not UTF-8; unreadable characters are replaced")]
+    Encoding,
     /// A time cannot be read.
     #[error("a time in the metadata is not RFC 3339; it is left out")]
     Time,
@@ -198,9 +217,6 @@ pub enum MetadataError {
     /// The message has no metadata.
     #[error("the message has no part application/rs-metadata+xml")]
     Absent,
-    /// The part is not UTF-8.
-    #[error("the metadata is not UTF-8 text")]
-    Encoding,
     /// The part is not well-formed XML, or has a document type definition.
     #[error("the metadata is not well-formed XML near line {line}, column {column}")]
     Syntax {
@@ -209,6 +225,9 @@ pub enum MetadataError {
         /// The column, counted from 1.
         column: u32,
     },
+    /// One element has too many attributes, or the document too many elements or namespaces.
+    #[error("the metadata has too many elements, attributes or namespace declarations")]
+    TooComplex,
     /// The root element is not one of a known dialect.
     #[error("the root element of the metadata is neither `recording` nor `recording_metadata`")]
     Root,
@@ -229,6 +248,36 @@ impl Document {
 impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Document({} bytes)", self.0.len())
+    }
+}
+
+impl Metadata {
+    /// Reads a document of any dialect.
+    ///
+    /// # Errors
+    /// If it is not XML, or its root element is unknown. Every smaller mistake is a problem in
+    /// [`Metadata::problems`].
+    pub fn parse(bytes: &[u8]) -> Result<Metadata, MetadataError> {
+        parse::parse_document(bytes)
+    }
+}
+
+impl MetadataReport {
+    /// Reads the metadata part of a message.
+    #[must_use]
+    pub fn parse(part: Option<&[u8]>) -> MetadataReport {
+        let Some(bytes) = part else {
+            return MetadataReport { document: None, metadata: Err(MetadataError::Absent) };
+        };
+        let kept = bytes.len() <= DOCUMENT_BYTES_MAX;
+        let mut metadata = Metadata::parse(bytes);
+        if let Ok(metadata) = &mut metadata
+            && !kept
+        {
+            metadata.problems.push(MetadataProblem::DocumentNotKept { bytes: bytes.len() });
+        }
+        let document = kept.then(|| Document(Zeroizing::new(bytes.to_vec())));
+        MetadataReport { document, metadata }
     }
 }
 

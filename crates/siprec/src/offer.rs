@@ -6,8 +6,10 @@
 
 use std::net::IpAddr;
 
-use crate::codec::{Codec, Payload};
-use crate::crypto::OfferedCrypto;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::codec::{Codec, Encoding, Payload};
+use crate::crypto::{CRYPTO_LINES_MAX, OfferedCrypto};
 
 /// The most `m=` lines of an offer.
 pub const STREAMS_MAX: usize = 8;
@@ -189,7 +191,6 @@ impl OfferedStream {
         codecs: &[Codec],
         srtp: SrtpPolicy,
     ) -> Result<StreamSelection, StreamRefusal> {
-        use crate::codec::Encoding;
         if self.port == 0 {
             return Err(StreamRefusal::Disabled);
         }
@@ -216,4 +217,154 @@ impl OfferedStream {
         }
         Ok(StreamSelection { payloads, crypto })
     }
+}
+
+impl Offer {
+    /// Reads a session description.
+    ///
+    /// # Errors
+    /// If it is none, or has no `m=` line or too many.
+    pub fn parse(bytes: &[u8]) -> Result<Offer, OfferError> {
+        let text = used_lines(bytes);
+        let count = text.split(|byte| *byte == b'\n').filter(|l| l.starts_with(b"m=")).count();
+        if count > STREAMS_MAX {
+            return Err(OfferError::TooManyStreams { count });
+        }
+        let mut session = sdp_types::Session::parse(&text)
+            .map_err(|error| OfferError::Syntax(error.to_string()))?;
+        let defaults = SessionDefaults {
+            address: session.connection.as_ref().and_then(address_of),
+            direction: direction_of(&session.attributes).unwrap_or(Direction::SendReceive),
+        };
+        let streams: Vec<_> = session.medias.iter().map(|m| read_stream(m, defaults)).collect();
+        // Some of the values are keys.
+        let media_attributes = session.medias.iter_mut().flat_map(|media| &mut media.attributes);
+        for attribute in media_attributes.chain(&mut session.attributes) {
+            attribute.value.zeroize();
+        }
+        if streams.is_empty() { Err(OfferError::NoMedia) } else { Ok(Offer { streams }) }
+    }
+}
+
+/// What holds for every stream that does not say otherwise.
+#[derive(Clone, Copy)]
+struct SessionDefaults {
+    address: Option<IpAddr>,
+    direction: Direction,
+}
+
+/// The text with every line that the recorder does not read emptied, so that line numbers stay.
+///
+/// An unusual `o=`, `b=` or `t=` line, or an attribute that is not UTF-8, must not cost the call.
+fn used_lines(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut text = Zeroizing::new(Vec::with_capacity(bytes.len() + 1));
+    let mut session_address = false;
+    let mut in_media = false;
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let line = line.trim_ascii();
+        in_media |= line.starts_with(b"m=");
+        let is_text = std::str::from_utf8(line).is_ok();
+        let used = match line.get(..2) {
+            Some(b"v=" | b"m=") => true,
+            Some(b"a=") => is_text && !line.contains(&0) && !line.contains(&b'\r'),
+            // The parser takes one address of the session, and three words in it.
+            Some(b"c=") => {
+                let twice = !in_media && std::mem::replace(&mut session_address, true);
+                is_text && !twice && line[2..].split(|byte| *byte == b' ').count() == 3
+            }
+            _ => false,
+        };
+        if used {
+            text.extend_from_slice(line);
+        }
+        text.push(b'\n');
+    }
+    text
+}
+
+fn read_stream(media: &sdp_types::Media, defaults: SessionDefaults) -> OfferedStream {
+    let attributes = &media.attributes;
+    let numeric = |name| value_of(attributes, name).and_then(|value| first_number(value));
+    let label = value_of(attributes, "label").map(str::trim);
+    let is_label = |label: &&str| (1..=LABEL_BYTES_MAX).contains(&label.len());
+    let protocol = match media.proto.to_ascii_uppercase().as_str() {
+        "RTP/AVP" => Protocol::Avp,
+        "RTP/SAVP" => Protocol::Savp,
+        _ => Protocol::Other(media.proto.clone()),
+    };
+    let mut crypto: Vec<OfferedCrypto> = values_of(attributes, "crypto")
+        .take(CRYPTO_LINES_MAX)
+        .filter_map(OfferedCrypto::parse)
+        .collect();
+    crypto.sort_by_key(|line| line.key.suite());
+    OfferedStream {
+        media: media.media.clone(),
+        port: media.port,
+        rtcp_port: numeric("rtcp").unwrap_or(media.port.saturating_add(1)),
+        address: media.connections.first().and_then(address_of).or(defaults.address),
+        protocol,
+        formats: media.fmt.clone(),
+        label: label.filter(is_label).map(str::to_owned),
+        direction: direction_of(attributes).unwrap_or(defaults.direction),
+        payloads: read_payloads(&media.fmt, attributes),
+        packet_ms: numeric("ptime"),
+        crypto,
+    }
+}
+
+/// The payload types of an `m=` line, each once, in its order.
+fn read_payloads(formats: &str, attributes: &[sdp_types::Attribute]) -> Vec<Payload> {
+    let mapped = |number| {
+        let payloads = values_of(attributes, "rtpmap").filter_map(Payload::from_rtpmap);
+        payloads.into_iter().find(|payload| payload.number == number)
+    };
+    let parameters = |number: u8| {
+        let mut formats = values_of(attributes, "fmtp").filter_map(|v| v.trim().split_once(' '));
+        let (_, parameters) = formats.find(|(format, _)| format.parse() == Ok(number))?;
+        Some(parameters.trim().to_owned())
+    };
+    let mut payloads: Vec<Payload> = Vec::new();
+    for word in formats.split_ascii_whitespace().take(PAYLOADS_MAX) {
+        let Ok(number) = word.parse::<u8>() else { continue };
+        if payloads.iter().any(|payload| payload.number == number) {
+            continue;
+        }
+        if let Some(payload) = mapped(number).or_else(|| Payload::of_static(number)) {
+            payloads.push(Payload { parameters: parameters(number), ..payload });
+        }
+    }
+    payloads
+}
+
+fn values_of<'a>(
+    attributes: &'a [sdp_types::Attribute],
+    name: &'a str,
+) -> impl Iterator<Item = &'a str> {
+    let named = move |attribute: &&sdp_types::Attribute| attribute.attribute == name;
+    attributes.iter().filter(named).filter_map(|attribute| attribute.value.as_deref())
+}
+
+fn value_of<'a>(attributes: &'a [sdp_types::Attribute], name: &'a str) -> Option<&'a str> {
+    values_of(attributes, name).next()
+}
+
+/// The number that a value begins with, such as that of `30821 IN IP4 192.0.2.1`.
+fn first_number(value: &str) -> Option<u16> {
+    value.split_ascii_whitespace().next()?.parse().ok()
+}
+
+fn direction_of(attributes: &[sdp_types::Attribute]) -> Option<Direction> {
+    attributes.iter().rev().find_map(|attribute| match attribute.attribute.trim() {
+        "sendrecv" => Some(Direction::SendReceive),
+        "sendonly" => Some(Direction::SendOnly),
+        "recvonly" => Some(Direction::ReceiveOnly),
+        "inactive" => Some(Direction::Inactive),
+        _ => None,
+    })
+}
+
+/// The address of a `c=` line without its time to live.
+fn address_of(connection: &sdp_types::Connection) -> Option<IpAddr> {
+    let text = connection.connection_address.split('/').next()?;
+    text.parse().ok()
 }

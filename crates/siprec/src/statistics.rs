@@ -36,6 +36,8 @@ pub struct PeerStatistics {
     pub rate_exceeded: u64,
     /// When the last message came, by the clock of the host.
     pub seen: Duration,
+    /// Since when new sessions are counted, and how many came.
+    window: (Duration, u32),
 }
 
 impl PeerStatistics {
@@ -44,6 +46,15 @@ impl PeerStatistics {
     pub fn requests_of(&self, method: Method) -> u64 {
         let place = Method::ALL.iter().position(|listed| *listed == method);
         place.and_then(|place| self.requests.get(place)).copied().unwrap_or(0)
+    }
+
+    /// Counts a new session. Returns how many came in this second.
+    pub(crate) fn count_invite(&mut self, now: Duration) -> u32 {
+        if now >= self.window.0 + Duration::from_secs(1) {
+            self.window = (now, 0);
+        }
+        self.window.1 = self.window.1.saturating_add(1);
+        self.window.1
     }
 }
 

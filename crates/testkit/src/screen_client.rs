@@ -57,11 +57,11 @@ impl ScreenClient {
     pub fn connect_screen(&mut self) -> Vec<String> {
         self.screen = self.sim.client(&[Kind::Screen]);
         let said = self.sim.say(self.screen, "hello screen user=jdoe machine=WS-1");
-        self.hear(&said);
+        self.note_state(&said);
         said
     }
 
-    fn hear(&mut self, lines: &[String]) {
+    fn note_state(&mut self, lines: &[String]) {
         if let Some(line) = lines.iter().rev().find(|line| line.starts_with("state ")) {
             self.state.clone_from(line);
         }
@@ -70,7 +70,7 @@ impl ScreenClient {
     /// Reads the workstation's current state.
     pub fn state(&mut self) -> String {
         let lines = self.sim.news(self.screen);
-        self.hear(&lines);
+        self.note_state(&lines);
         self.state.clone()
     }
 
@@ -108,7 +108,7 @@ impl ScreenClient {
         let video = video(self.pieces);
         let screen = self.screen;
         let said = self.sim.say_with(screen, &line, &video);
-        self.hear(&said);
+        self.note_state(&said);
         said
     }
 

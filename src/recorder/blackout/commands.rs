@@ -11,14 +11,14 @@ use crate::id::RecordingId;
 use crate::job::Ticket;
 use crate::limits;
 use crate::recorder::blackout::pending_stop::PendingStop;
-use crate::recorder::blackout::reach::{LatePress, PressReach};
+use crate::recorder::blackout::reach::{BlackoutPress, LatePress, PressReach};
 use crate::recorder::blackout::{BlackoutRequest, Receipt};
-use crate::recorder::recording::lifecycle::RecordingRequest;
+use crate::recorder::recording::lifecycle::{RecordingRequest, Requester};
 use crate::recorder::recording::recall::RecallBuffer;
 use crate::recorder::session::response::Response;
 use crate::recorder::{Recorder, Recording};
 use crate::store::fact::{BlackoutHolder, CallNumber, Fact, RecordReason, RecordReasons};
-use crate::time::{MonoTime, Now, Position};
+use crate::time::{Now, Position};
 use protocol::{Code, Kind, Refusal, reply};
 
 /// The user who gives a command.
@@ -68,7 +68,8 @@ impl Recorder {
         if let Some(seen) = self.visible_running(agent, number) {
             let (id, new) = (seen.id, self.unannounced_reason(seen, RecordReason::Agent));
             let (schedule, from) = self.press_context(number);
-            let ticket = self.add_reason(now, id, RecordReason::Agent, (&name, schedule));
+            let ticket =
+                self.add_reason(now, id, RecordReason::Agent, Requester { by: &name, schedule });
             if let Some(recording) = self.recordings.get_mut(id) {
                 recording.pressed.get_or_insert((agent, from));
             }
@@ -299,7 +300,7 @@ impl Recorder {
         let (id, ticket) = match running {
             Some((id, _)) => {
                 self.require_file(id)?;
-                (id, self.add_reason(now, id, by.reason(), (&by.name, schedule)))
+                (id, self.add_reason(now, id, by.reason(), Requester { by: &by.name, schedule }))
             }
             None => {
                 self.require_disk_space()?;
@@ -371,8 +372,9 @@ impl Recorder {
         now: Now,
         agent: AgentIndex,
         by: &Actor,
-        (reach, woke): (PressReach, MonoTime),
+        press: BlackoutPress,
     ) -> Result<Response, Refusal> {
+        let BlackoutPress { reach, woke } = press;
         let holder = by.holder();
         let late = LatePress { agent, reach, noted_ms: 0 };
         let target = match by.kind {
@@ -401,7 +403,7 @@ impl Recorder {
             // The blackout ended with its call while its stop was pending.
             None if self.calls.get(call).is_none() => return Err(Code::NoCall.into()),
             None => {
-                let press = BlackoutRequest {
+                let request = BlackoutRequest {
                     agent,
                     call,
                     recording: recording.map(|(id, _)| id),
@@ -411,7 +413,7 @@ impl Recorder {
                     reach,
                     woke,
                 };
-                self.open_blackout(now, &press)
+                self.open_blackout(now, &request)
             }
         };
         let mut said = Self::blackout_reply(now, &self.visible_receipt(agent, by, receipt));

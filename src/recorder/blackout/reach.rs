@@ -25,6 +25,14 @@ pub(in crate::recorder) struct PressReach {
     pub lead_ms: u32,
 }
 
+/// A press as the loop received it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::recorder) struct BlackoutPress {
+    pub reach: PressReach,
+    /// When the loop woke up for the line, to measure how long the mask took.
+    pub woke: MonoTime,
+}
+
 impl PressReach {
     /// How far back the mask should begin, in milliseconds.
     pub fn wanted_ms(self) -> u64 {

@@ -34,6 +34,15 @@ pub(in crate::recorder) struct RecordingRequest {
     pub continues: Option<RecordingId>,
 }
 
+/// Who gives a recording a reason.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::recorder) struct Requester<'a> {
+    /// The name that the journal states.
+    pub by: &'a str,
+    /// Index of the schedule that allows or causes it.
+    pub schedule: Option<usize>,
+}
+
 /// What a new recording is made of.
 pub(in crate::recorder) struct RecordingParts {
     pub stream: EncodeStream,
@@ -208,8 +217,9 @@ impl Recorder {
         now: Now,
         id: RecordingId,
         reason: RecordReason,
-        (by, schedule): (&str, Option<usize>),
+        requester: Requester<'_>,
     ) -> Ticket {
+        let Requester { by, schedule } = requester;
         let (_, until) = self.schedule_retention(now.wall, schedule);
         let until = self.translate_retention(until, None, id);
         let Some(recording) = self.recordings.get_mut(id) else {

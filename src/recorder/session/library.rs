@@ -22,7 +22,7 @@ use crate::store::media;
 use crate::store::seal::{self, DataKey};
 use crate::time::Now;
 use protocol::name::is_same_name;
-use protocol::{Code, Kind, Refusal, reply, tolerant};
+use protocol::{Code, Kind, Refusal, reply};
 use std::borrow::Cow;
 
 /// A reply too long to send at once.
@@ -102,7 +102,7 @@ impl<'a> CallDetails<'a> {
     fn short(&self, key: &str) -> Cow<'a, str> {
         let text = self.details.iter().find(|(known, _)| *known == key).map_or("-", |(_, t)| t);
         let most = if self.fit { text.len() } else { SHORT_DETAIL_BYTES };
-        tolerant::shorten_text(text, most)
+        protocol::text::shorten_text(text, most)
     }
 
     /// Writes a row for each detail that the row of the record has shortened.

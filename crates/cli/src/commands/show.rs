@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use crate::cli::ShowArgs;
-use crate::commands::records::{format_duration, scan_running_media};
+use crate::commands::records::scan_running_media;
 use crate::error::Error;
 use crate::output::escape::escape_text;
 use crate::site_time::to_site_text;
@@ -10,6 +10,7 @@ use crate::store::record_json::{BlackoutJson, RecordJson, SpanJson, UnmaskedJson
 use crate::store::store_dir::StoreDir;
 use crate::store::unseal::IdentityKeyring;
 use jiff::tz::TimeZone;
+use protocol::text::format_duration;
 use std::fmt::Write as _;
 use std::io::Write as _;
 

@@ -165,12 +165,12 @@ impl SimBox {
     }
 
     /// Connects a client over TLS with this certificate.
-    pub fn knock(&mut self, certificate: Option<[u8; 32]>) -> u32 {
-        self.knock_from("10.0.0.1", certificate)
+    pub fn connect_tls(&mut self, certificate: Option<[u8; 32]>) -> u32 {
+        self.connect_tls_from("10.0.0.1", certificate)
     }
 
     /// Connects a client over TLS from this address.
-    pub fn knock_from(&mut self, from: &str, certificate: Option<[u8; 32]>) -> u32 {
+    pub fn connect_tls_from(&mut self, from: &str, certificate: Option<[u8; 32]>) -> u32 {
         let from = from.to_owned();
         self.connect(|session| Input::TlsAccepted { session, from, certificate })
     }
@@ -296,7 +296,7 @@ impl SimBox {
         assert_eq!(ms % PERIOD_MS, 0, "whole periods");
         for _ in 0..ms / PERIOD_MS {
             self.pass_ms(PERIOD_MS);
-            self.hear(PERIOD_MS);
+            self.capture_audio(PERIOD_MS);
             self.settle();
         }
     }
@@ -331,7 +331,7 @@ impl SimBox {
     pub fn unplug_ms(&mut self, board: usize, ms: u64, why: LossReason) {
         for _ in 0..ms / PERIOD_MS {
             self.pass_ms(PERIOD_MS);
-            self.hear_but(PERIOD_MS, Some(board));
+            self.capture_audio_except(PERIOD_MS, Some(board));
             let rate = u64::from(self.config.boards[board].rate);
             self.lose(board, rate * PERIOD_MS / 1000, why);
             self.settle();
@@ -343,11 +343,11 @@ impl SimBox {
         self.heads[self.recorder.first_channel(board).unwrap().0]
     }
 
-    fn hear(&mut self, ms: u64) {
-        self.hear_but(ms, None);
+    fn capture_audio(&mut self, ms: u64) {
+        self.capture_audio_except(ms, None);
     }
 
-    fn hear_but(&mut self, ms: u64, unplugged: Option<usize>) {
+    fn capture_audio_except(&mut self, ms: u64, unplugged: Option<usize>) {
         // Wiped as a board wipes its scratch buffer, and never reallocated: tests search memory for
         // captured audio.
         let room = usize::try_from(2 * 96 * ms).unwrap();
