@@ -270,7 +270,20 @@ pub struct BoardSettings {
     pub activity: ActivitySource,
     /// Voice detection settings (`activity = "voice"`); the defaults otherwise.
     pub voice: VoiceSettings,
+    /// Whether digits that the board reports mask their call (I4).
+    pub mask_digits: bool,
     pub channels: Vec<ChannelSettings>,
+}
+
+impl BoardSettings {
+    /// The keys of a board of kind `sip`.
+    #[must_use]
+    pub fn sip(&self) -> Option<&SipSettings> {
+        match &self.kind {
+            BoardKind::Sip(sip) => Some(sip),
+            BoardKind::Alsa { .. } | BoardKind::Sim => None,
+        }
+    }
 }
 
 /// Audio source of a board.

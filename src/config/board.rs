@@ -9,7 +9,9 @@
 use crate::config::bounds::*;
 use crate::config::error::Diagnostics;
 use crate::config::script::{ScriptStep, default_script, parse_script};
-use crate::config::sip::{SipOffsets, SipSettings, check_sip_keys, read_sip, slot_channels};
+use crate::config::sip::{
+    SipKeys, SipOffsets, SipSettings, check_sip_keys, read_sip, slot_channels,
+};
 use crate::config::table::{Located, TableReader};
 use crate::config::{
     ActivitySource, AudioSettings, BoardKind, BoardSettings, ChannelSettings, CodecKind,
@@ -169,7 +171,7 @@ fn read_board(
         table.read_word("activity", &activities).map_or(ActivitySource::Cti, |word| word.value);
     let rate = read_rate(&mut table, kind, audio.codec);
     let buffer_ms = table.read_number_or("buffer_ms", BUFFER_MS, 200);
-    let (sip, offsets) = read_sip(&mut table);
+    let SipKeys { settings: sip, offsets, mask_digits } = read_sip(&mut table);
     let is_sip = kind == Some(DeclaredKind::Sip);
     if is_sip {
         check_sip_keys(&mut table, &sip, &offsets);
@@ -181,6 +183,8 @@ fn read_board(
         buffer_ms,
         activity,
         voice: read_voice(table.read_section("voice"), (activity, audio.holdback_ms), notes),
+        // Cards report no digits.
+        mask_digits: is_sip && mask_digits,
         channels: Vec::new(),
     };
     let rows = table.read_rows("channels", CHANNELS_MAX);

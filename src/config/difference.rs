@@ -88,21 +88,21 @@ fn without_order(mut listeners: Vec<ListenSettings>) -> Vec<ListenSettings> {
 /// Boards without the keys of kind `sip` that a reload applies at once.
 fn without_live_keys(mut boards: Vec<BoardSettings>) -> Vec<BoardSettings> {
     for board in &mut boards {
-        LiveSipKeys::default().apply_to(&mut board.kind);
+        LiveSipKeys::default().apply_to(board);
     }
     boards
 }
 
 fn live_keys(boards: Vec<BoardSettings>) -> Vec<(String, Option<LiveSipKeys>)> {
-    boards.into_iter().map(|board| (board.name, LiveSipKeys::of(&board.kind))).collect()
+    boards.into_iter().map(|board| (board.name.clone(), LiveSipKeys::of(&board))).collect()
 }
 
 /// Copies the live keys of each `sip` board to the board of the same name.
 fn copy_live_keys(from: &[BoardSettings], to: &mut [BoardSettings]) {
     for board in to {
         let same = from.iter().find(|other| other.name == board.name);
-        if let Some(keys) = same.and_then(|other| LiveSipKeys::of(&other.kind)) {
-            keys.apply_to(&mut board.kind);
+        if let Some(keys) = same.and_then(|other| LiveSipKeys::of(other)) {
+            keys.apply_to(board);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::config::check::is_same_place;
 use crate::config::error::{Diagnostics, quote_text};
 use crate::config::parse::ConfigDraft;
 use crate::config::table::{Located, TableReader};
-use crate::config::{BoardKind, ChannelSettings, ListenSettings};
+use crate::config::{BoardKind, BoardSettings, ChannelSettings, ListenSettings};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Channel number of the first slot of the first `sip` board.
@@ -36,8 +36,6 @@ pub struct SipSettings {
     /// Codecs that are accepted, preferred first.
     pub codecs: Vec<RtpCodecKind>,
     pub srtp: SrtpMode,
-    /// Whether a digit opens a blackout.
-    pub mask_digits: bool,
     pub when_down: WhenDown,
 }
 
@@ -191,8 +189,15 @@ pub(super) fn slot_channels(calls: u16, first: u16) -> impl Iterator<Item = Chan
     })
 }
 
+/// The keys of a `sip` board.
+pub(super) struct SipKeys {
+    pub settings: SipSettings,
+    pub offsets: SipOffsets,
+    pub mask_digits: bool,
+}
+
 /// Reads the keys of a `sip` board. They are read for every kind, so that errors know them.
-pub(super) fn read_sip(table: &mut TableReader<'_>) -> (SipSettings, SipOffsets) {
+pub(super) fn read_sip(table: &mut TableReader<'_>) -> SipKeys {
     let at = table.offset;
     let (listen, has_no_listener) = read_listeners(table);
     let (ports, ports_at) = read_ports(table);
@@ -211,17 +216,17 @@ pub(super) fn read_sip(table: &mut TableReader<'_>) -> (SipSettings, SipOffsets)
         devices: devices.into_iter().map(|device| device.value).collect(),
         codecs: read_codecs(table),
         srtp: table.read_word("srtp", &srtp).map_or(SrtpMode::Offered, |word| word.value),
-        mask_digits: table
-            .read_word("mask_digits", &[("lead", true), ("off", false)])
-            .is_none_or(|word| word.value),
         when_down: table.read_word("when_down", &down).map_or(WhenDown::Take, |word| word.value),
         listen: listen.iter().map(|found| found.value).collect(),
     };
     let listen = listen.into_iter().map(|found| found.offset).collect();
-    (
+    let mask_digits = table.read_word("mask_digits", &[("lead", true), ("off", false)]);
+    let ports = ports_at.unwrap_or(at);
+    SipKeys {
         settings,
-        SipOffsets { listen, ports: ports_at.unwrap_or(at), calls: calls_at, has_no_listener },
-    )
+        offsets: SipOffsets { listen, ports, calls: calls_at, has_no_listener },
+        mask_digits: mask_digits.is_none_or(|word| word.value),
+    }
 }
 
 /// Returns the valid listeners, and whether the file has none at all.
@@ -446,22 +451,22 @@ pub(super) struct LiveSipKeys {
 }
 
 impl LiveSipKeys {
-    pub fn of(kind: &BoardKind) -> Option<LiveSipKeys> {
-        let BoardKind::Sip(sip) = kind else { return None };
+    pub fn of(board: &BoardSettings) -> Option<LiveSipKeys> {
+        let BoardKind::Sip(sip) = &board.kind else { return None };
         Some(LiveSipKeys {
             peers: sip.peers.clone(),
             devices: sip.devices.clone(),
-            mask_digits: sip.mask_digits,
+            mask_digits: board.mask_digits,
             when_down: sip.when_down,
         })
     }
 
     /// Replaces the live keys of a board.
-    pub fn apply_to(self, kind: &mut BoardKind) {
-        if let BoardKind::Sip(sip) = kind {
+    pub fn apply_to(self, board: &mut BoardSettings) {
+        if let BoardKind::Sip(sip) = &mut board.kind {
             let LiveSipKeys { peers, devices, mask_digits, when_down } = self;
             (sip.peers, sip.devices) = (peers, devices);
-            (sip.mask_digits, sip.when_down) = (mask_digits, when_down);
+            (board.mask_digits, sip.when_down) = (mask_digits, when_down);
         }
     }
 }

@@ -29,7 +29,7 @@ fn i1_a_sip_board_needs_only_its_listeners() {
     let address = "127.0.0.1:5060".parse().expect("an address");
     assert_eq!(sip.listen, [SipListen { transport: SipTransport::Udp, address }]);
     assert_eq!((sip.address, sip.ports, sip.calls), (None, (20_000, 23_999), 500));
-    assert!(sip.peers.is_empty() && sip.devices.is_empty() && sip.mask_digits);
+    assert!(sip.peers.is_empty() && sip.devices.is_empty() && config.boards[0].mask_digits);
     let all = [
         RtpCodecKind::Pcmu,
         RtpCodecKind::Pcma,
@@ -187,6 +187,7 @@ fn a_reload_applies_the_live_keys_of_a_sip_board() {
     assert_eq!(changed_keys(&running, &applied), ["board.sip"]);
     assert_eq!(changed_keys(&applied, &wanted), ["board"], "the calls wait for a start");
     let sip = settings(&applied, 0);
-    assert_eq!((sip.calls, sip.mask_digits, sip.when_down), (500, false, WhenDown::Refuse));
+    assert_eq!((sip.calls, sip.when_down), (500, WhenDown::Refuse));
+    assert!(!applied.boards[0].mask_digits);
     assert_eq!(sip.devices, ["1"]);
 }
