@@ -189,6 +189,25 @@ impl Recorder {
         Ok((number, self.call_begin(now, call)))
     }
 
+    /// Starts a call on a channel that it has seized. `unknowns` says what is not known of it.
+    pub(super) fn start_call_on(
+        &mut self,
+        now: Now,
+        channel: ChannelIndex,
+        args: &CallArgs<'_>,
+        unknowns: String,
+    ) -> Result<(CallNumber, Ticket), Refusal> {
+        if self.calls.is_full() {
+            return Err(Refusal::new(Code::TooMany, "the box knows too many calls"));
+        }
+        let mut call = self.new_call(now, channel);
+        call.id = args.call.to_string();
+        self.merge_cti_fields(&mut call, args);
+        call.altered = unknowns;
+        let number = call.number;
+        Ok((number, self.call_begin(now, call)))
+    }
+
     /// Adds a new call and applies all effects.
     pub(super) fn call_begin(&mut self, now: Now, call: Call) -> Ticket {
         let (number, channel) = (call.number, call.channel);
@@ -473,6 +492,7 @@ impl Recorder {
     /// with their keys.
     pub(super) fn check_calls(&mut self, now: Now) {
         self.end_overdue_calls(now);
+        self.end_orphaned_sessions(now);
         self.follow_schedules(now);
         self.forget_calls(now);
         self.resume_interrupted(now);

@@ -385,7 +385,7 @@ impl Recorder {
             let name = format!("hushbox_refused_total{{code=\"{}\"}}", code.as_str());
             reply::begin_row(&mut bytes).pair("name", name).pair("value", count).end();
         }
-        for (name, count) in self.admin.feeds.metrics() {
+        for (name, count) in self.admin.feeds.metrics().chain(self.sip_metrics()) {
             reply::begin_row(&mut bytes).pair("name", name).pair("value", count).end();
         }
         reply::begin_ok(&mut bytes).end();
