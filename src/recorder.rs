@@ -23,6 +23,7 @@ mod recording;
 mod screen;
 pub mod session;
 mod sip;
+mod slots;
 mod timer;
 mod worker_failures;
 
@@ -30,11 +31,13 @@ pub use admin::about::{BoxInfo, TimeSync, TimeSyncReport};
 pub use admin::enrolment::RejectReason;
 pub use admin::reload::{ConfigReadResult, ReadMode, ReadResult};
 pub use admin::setup::ConfigEditResult;
+pub use audio::SideLoss;
 pub use boot::RecoveredState;
 pub use journal::Storage;
 pub use recording::{Chunk, Recording, RecordingWriter};
 pub use session::{Peer, Principal, Session};
 pub use sip::{LegReport, LegSettings, SlotCommand};
+pub use slots::SeizeError;
 
 use crate::audio::channel::{Channel, ChannelIndex};
 use crate::calls::directory::{AgentIndex, Directory};
@@ -278,6 +281,8 @@ pub struct Recorder {
     directory: Directory,
     boot: u32,
     channels: Vec<Channel>,
+    /// Channels that their call has left, until what is in their rings is written.
+    released: Vec<ChannelIndex>,
     boards: Vec<Option<String>>,
     calls: calls::table::CallTable,
     recordings: recording::table::Recordings,
@@ -302,10 +307,21 @@ pub struct Recorder {
     timers: Timers,
     /// When the next loss may be logged; every loss is counted.
     next_loss_log: MonoTime,
+    /// See `durability_lag_ms`.
+    durability_lag_ms: u64,
     /// Time of the last turn.
     now: MonoTime,
     /// Wall clock minus monotonic time at the last turn.
     clock_offset_ms: i64,
+}
+
+/// Whether audio may leave a ring after this input. A written chunk is not worth a look at every
+/// stream: who waits for its buffer looks by itself.
+fn may_let_audio_go(input: &Input<'_>) -> bool {
+    !matches!(
+        input,
+        Input::SendCapacity { .. } | Input::JobDone(Completion::Appended { result: Ok(()), .. })
+    )
 }
 
 impl Recorder {
@@ -313,6 +329,9 @@ impl Recorder {
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
         if !self.journal.storage.is_closing() {
             self.journal.note_clock_step(now);
+        }
+        if may_let_audio_go(&input) {
+            self.recordings.wake_all();
         }
         match input {
             Input::Connected { session, peer } => self.handle_connect(now, session, peer),
@@ -369,7 +388,9 @@ impl Recorder {
     /// Ends a turn: serves deadlines, releases audio, appends facts, sends notifications.
     pub fn turn(&mut self, now: Now) {
         self.now = now.mono;
-        self.timers.begin_turn(now.mono);
+        if self.timers.begin_turn(now.mono) {
+            self.recordings.wake_all();
+        }
         if self.timers.take_due(Timer::RetriedLines, now.mono) {
             self.retry_lines(now);
         }
@@ -411,7 +432,9 @@ impl Recorder {
             self.roll_back_late_stops(now);
         }
         self.enforce_blackout_limits(now);
+        self.release_digit_blackouts(now);
         self.release_audio(now);
+        self.clear_released_channels();
         self.update_screens(now);
         self.delete_due_records(now);
         self.try_new_files(now);
@@ -430,6 +453,7 @@ impl Recorder {
             (Timer::Stop, self.admin.stop_deadline().filter(later)),
             (Timer::NewFiles, self.new_files.next_trial().filter(later)),
             (Timer::KeyStock, self.recordings.keys.next_deadline().filter(later)),
+            (Timer::Digits, self.next_digit_release().filter(later)),
             (Timer::Sync, storage.next_sync()),
             (Timer::Checkpoint, storage.next_checkpoint()),
             (Timer::FreeSpace, storage.next_space_check()),

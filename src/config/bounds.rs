@@ -15,7 +15,8 @@ pub const NAME_BYTES_MAX: usize = 32;
 pub const LISTENERS_MAX: usize = 32;
 /// Maximum `[[board]]` tables.
 pub const BOARDS_MAX: usize = 32;
-/// Maximum channels of all boards together: the size of the channel table.
+/// Maximum channels of all boards together, slots of IP telephony included: the size of the channel
+/// table.
 pub const CHANNELS_MAX: usize = 2048;
 /// Maximum `[[role]]` tables.
 pub const ROLES_MAX: usize = 256;
@@ -75,7 +76,8 @@ pub const CHANNEL_ID: RangeInclusive<u16> = 0..=u16::MAX;
 pub const SLOT: RangeInclusive<u16> = 0..=255;
 /// Total ring memory above which a warning is given: it is locked, and boxes have little RAM.
 pub const RINGS_MB_WARN: u64 = 512;
-/// Maximum total ring memory: 256 stereo channels at 8 kHz with the longest holdback are 258 MB.
+/// Maximum total ring memory: 2,048 stereo channels at 8 kHz with the longest holdback are 4.1 GB,
+/// with the default holdback 393 MB.
 pub const RINGS_MB_MAX: u64 = 4096;
 
 /// Calls of a `sip` board at a time: each has a channel.

@@ -259,9 +259,17 @@ impl Session {
 
     /// The next reply that may leave.
     pub fn next_reply(&mut self, durable: Ticket) -> Option<Vec<u8>> {
-        let first = self.answers.front()?;
-        if first.after > durable || first.bytes.len() > self.room {
+        let first = self.answers.front_mut()?;
+        if first.after > durable {
             return None;
+        }
+        if first.bytes.len() > self.room {
+            // A listing of many channels or calls is longer than what may wait for a client.
+            if first.bytes.len() <= limits::REPLY_RESERVE_BYTES || self.room == 0 {
+                return None;
+            }
+            let rest = first.bytes.split_off(std::mem::take(&mut self.room));
+            return Some(std::mem::replace(&mut first.bytes, rest));
         }
         let bytes = self.answers.pop_front()?.bytes;
         self.room -= bytes.len();

@@ -6,12 +6,12 @@
 //! time down.
 
 use crate::audio::channel::ChannelIndex;
-use crate::audio::span::LossReason;
 use crate::config::Config;
 use crate::id::SessionId;
 use crate::limits;
 use crate::recorder::{Input, Output, ReadMode, Recorder, RejectReason};
 use crate::selftest::TONE_PEAK;
+use crate::shell::capture;
 use crate::shell::config_file;
 use crate::shell::net::admission::Admission;
 use crate::shell::net::connection::{Connection, Incoming, ReadOutcome};
@@ -28,7 +28,7 @@ use crate::shell::slots::OpenSlots;
 use crate::shell::workers::disk::DiskThread;
 use crate::shell::workers::worker::{Worker, WorkerRequest};
 use crate::time::{MonoTime, Now};
-use board::{Board, BoardState, CaptureEvent, GapReason, TestTone};
+use board::{Board, BoardState, CaptureEvent, TestTone};
 use mio::{Events, Poll};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -299,26 +299,8 @@ impl Daemon {
         for (index, place) in boards.iter_mut().enumerate() {
             let first = place.first_channel.0;
             let was = place.board.state().clone();
-            let mut visit = |reading: CaptureEvent<'_>| match reading {
-                CaptureEvent::Period(period) => {
-                    recorder.capture(now, ChannelIndex(first + period.channel), period.samples);
-                }
-                CaptureEvent::Lost { frames, why, .. } => {
-                    let why = match why {
-                        GapReason::Overrun => LossReason::Overrun,
-                        GapReason::Board
-                        | GapReason::Network
-                        | GapReason::Late
-                        | GapReason::Mirror => LossReason::Board,
-                    };
-                    recorder.skip_lost_on_board(now, index, frames, why);
-                }
-                CaptureEvent::ChannelLost { .. }
-                | CaptureEvent::SideLost { .. }
-                | CaptureEvent::Late { .. }
-                | CaptureEvent::Digit { .. } => {
-                    log::debug!("board {index} sent an event that only RTP boards send");
-                }
+            let mut visit = |event: CaptureEvent<'_>| {
+                capture::pass_event(recorder, now, (index, first), event);
             };
             place.has_more = place.board.read(now.mono.0, BOARD_FRAMES_PER_TURN, &mut visit);
             if *place.board.state() != was {

@@ -6,6 +6,7 @@
 use crate::audio::channel::ChannelIndex;
 use crate::config::Config;
 use crate::job::Completion;
+use crate::limits;
 use crate::recorder::{BoxInfo, Input, Recorder, RecoveredState, TimeSync};
 use crate::shell::event_loop::{
     Daemon, DaemonError, FIRST_BOARD_TOKEN, FIRST_LISTENER_TOKEN, PolledBoard, SIGNALS_TOKEN,
@@ -123,12 +124,13 @@ impl Daemon {
 
     /// Gives the recorder what the first turn needs. Free disk space keeps it from accepting
     /// recordings that cannot fit. One envelope for each channel lets the calls of all channels
-    /// start or resume at once, before the worker fills the stock; 256 envelopes take about 50 ms.
+    /// start or resume at once, before the worker fills the stock; 256 envelopes take about 50 ms. The
+    /// calls of more than `FIRST_KEYS_MAX` channels do not begin in the same instant.
     fn prime_recorder(&mut self) -> Result<(), DaemonError> {
         let (free, total) = crate::shell::workers::disk::disk_space(&self.data.path);
         self.recorder
             .handle(self.clock.now(), Input::JobDone(Completion::FreeSpace { free, total }));
-        let count = self.recorder.channel_count() + 2;
+        let count = self.recorder.channel_count().min(limits::FIRST_KEYS_MAX) + 2;
         let keys = (self.data.recipients.as_slice(), self.config.store.seal);
         let made =
             worker::generate_envelopes(&Kernel, count, keys).map_err(DaemonError::NoDataKey)?;

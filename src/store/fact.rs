@@ -109,17 +109,23 @@ impl std::fmt::Display for RecordReasons {
     }
 }
 
-/// The kind of client that holds a blackout (G4). One bit each, as in `RecordReasons`.
+/// Who holds a blackout: a kind of client (G4), or typed digits. One bit each, as in `RecordReasons`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BlackoutHolder {
     Agent,
     Supervisor,
     Cti,
+    /// Digits that are typed in a call; it ends some seconds after the last one.
+    Digits,
 }
 
 impl BlackoutHolder {
-    pub const ALL: [BlackoutHolder; 3] =
-        [BlackoutHolder::Agent, BlackoutHolder::Supervisor, BlackoutHolder::Cti];
+    pub const ALL: [BlackoutHolder; 4] = [
+        BlackoutHolder::Agent,
+        BlackoutHolder::Supervisor,
+        BlackoutHolder::Cti,
+        BlackoutHolder::Digits,
+    ];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -127,6 +133,7 @@ impl BlackoutHolder {
             BlackoutHolder::Agent => "agent",
             BlackoutHolder::Supervisor => "supervisor",
             BlackoutHolder::Cti => "cti",
+            BlackoutHolder::Digits => "digits",
         }
     }
 }

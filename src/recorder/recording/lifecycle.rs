@@ -311,6 +311,7 @@ impl Recorder {
         let head = self.channels[recording.channel.0].head();
         recording.set_end(head, why, flush);
         let call = recording.call;
+        self.recordings.wake_all();
         self.mark_call_owner(call);
     }
 
@@ -318,6 +319,7 @@ impl Recorder {
     fn end_recording_at(&mut self, id: RecordingId, at: Position, why: RecordingEnd) {
         if let Some(recording) = self.recordings.get_mut(id) {
             recording.set_end(at, why, true);
+            self.recordings.wake_all();
         }
     }
 

@@ -8,6 +8,7 @@
 
 pub mod audio;
 pub mod disk;
+pub mod network;
 mod restart;
 pub mod site;
 pub mod stored;
@@ -30,6 +31,7 @@ use hushbox::store::layout;
 use hushbox::store::seal::{DataKey, Envelope, Identity};
 use hushbox::store::sign::BoxSigningKey;
 use hushbox::time::{MonoTime, Now, WallTime};
+use network::{Network, Place};
 use protocol::{Assembler, InvalidLine, Kind, Piece, Refusal};
 use restart::start;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -85,6 +87,8 @@ pub struct SimBox {
     pub silent: bool,
     /// Audio of the boards instead of the pattern.
     pub wave: Option<Wave>,
+    /// What loses packets between the lines and the boards; nothing at first.
+    pub network: Network,
     /// Start and position of every silent frame.
     silences: BTreeSet<(u32, u64)>,
     /// File that `config reload` reads; `None` for the unchanged one.
@@ -132,6 +136,7 @@ impl SimBox {
             no_envelopes: false,
             silent: false,
             wave: None,
+            network: Network::new(!seed),
             silences: BTreeSet::new(),
             config_file: None,
             sent: Vec::new(),
@@ -372,8 +377,14 @@ impl SimBox {
                     samples.extend((0..usize::from(channel.sides)).map(sound));
                 }
                 assert!(samples.len() <= room);
-                self.recorder.capture(self.now, ChannelIndex(index), &samples);
-                self.heads[index] += frames;
+                let (boot, sides) = (self.boot, usize::from(channel.sides));
+                let (index, channel) = (ChannelIndex(index), channel.id);
+                let place = Place { boot, index, channel, sides, head };
+                self.network.lose((&mut self.recorder, self.now), place, &mut samples);
+                self.recorder.capture(self.now, index, &samples);
+                self.heads[index.0] += frames;
+                let place = Place { head: head + frames, ..place };
+                self.network.bring_late(&mut self.recorder, place);
             }
         }
     }

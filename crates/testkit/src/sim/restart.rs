@@ -40,6 +40,7 @@ impl SimBox {
         self.recorder = start(&self.config, &mut self.disk, keys, self.now);
         self.heads = vec![0; self.recorder.channel_count()];
         self.clients.clear();
+        self.network.restart();
         // A start that never became durable is not counted.
         self.boot = self.journal().boot() + 1;
         (self.stopped, self.fatal) = (false, None);
