@@ -168,7 +168,7 @@ impl SipBoard {
     }
 
     fn policy(&self) -> MediaPolicy<'_> {
-        MediaPolicy { codecs: &self.codecs, srtp: self.srtp, first_port: self.first_port }
+        MediaPolicy { codecs: &self.codecs, srtp: self.srtp }
     }
 
     fn insert_session(&mut self, key: SessionKey, session: SipSession) {

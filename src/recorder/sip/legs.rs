@@ -42,8 +42,6 @@ pub(in crate::recorder) struct Leg {
 pub(in crate::recorder) struct MediaPolicy<'a> {
     pub codecs: &'a [Codec],
     pub srtp: SrtpPolicy,
-    /// First RTP port of the board.
-    pub first_port: u16,
 }
 
 /// The legs of a slot, by side.

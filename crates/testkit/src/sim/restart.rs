@@ -41,6 +41,7 @@ impl SimBox {
         self.heads = vec![0; self.recorder.channel_count()];
         self.clients.clear();
         self.network.restart();
+        self.telephony.restart();
         // A start that never became durable is not counted.
         self.boot = self.journal().boot() + 1;
         (self.stopped, self.fatal) = (false, None);
