@@ -105,7 +105,8 @@ pub struct Told {
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     pub masked: Vec<Masked>,
-    /// Spans that a lead may also have masked, before the recording that its receipt names.
+    /// Spans that may also be masked: by a lead, before the recording that its receipt names, or by
+    /// a blackout whose end is unknown.
     pub leads: Vec<Masked>,
     /// Agents with an active blackout.
     pub dark: BTreeSet<usize>,
@@ -294,11 +295,11 @@ impl World {
             }
         }
         for agent in 1..=AGENTS {
-            // The blackout ended while another command was in flight; its end is unknown.
+            // The blackout ended while another command was in flight.
             let off = self.known.off.contains(&agent) && !self.stops(agent);
             if off && self.known.dark.contains(&agent) {
                 self.known.shaky.insert(agent);
-                self.lighten(agent, 0);
+                self.end_somewhere(agent);
             }
         }
     }
@@ -352,6 +353,17 @@ impl World {
         if self.known.dark.remove(&agent) {
             self.lighten_channel(agent, to);
         }
+    }
+
+    /// Ends an agent's blackout at an unknown position: what it covered until now may be masked or
+    /// stored.
+    fn end_somewhere(&mut self, agent: usize) {
+        let (boot, head) = (self.sim.boot, self.sim.head(0));
+        let here = |m: &&Masked| (m.boot, m.channel, m.to) == (boot, agent, None);
+        let open = self.known.masked.iter().filter(here);
+        let perhaps = open.map(|m| Masked { to: Some(head.max(m.from)), ..m.clone() });
+        self.known.leads.extend(perhaps.collect::<Vec<_>>());
+        self.lighten(agent, 0);
     }
 
     fn learn(&mut self, asked: &Asked, line: &str) {
@@ -439,9 +451,8 @@ impl World {
                 } else if value(line, "blackout") == Some("off")
                     && self.known.pressed.get(&agent).is_none_or(|order| *order < asked.order)
                 {
-                    // The blackout reached its maximum length while the stop was in flight; its end
-                    // is unknown.
-                    self.lighten(agent, 0);
+                    // The blackout reached its maximum length while the stop was in flight.
+                    self.end_somewhere(agent);
                 }
             }
         }
