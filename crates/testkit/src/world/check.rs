@@ -158,7 +158,11 @@ impl World {
                     let all: Vec<Masked> =
                         known.masked.iter().chain(&known.leads).cloned().collect();
                     let dark = masked_of(&all, (boot, channel), (from, to));
-                    let vague = self.known.vague.contains(&(boot, channel));
+                    // A press masks before its answer leaves, and so does a call that comes under
+                    // a blackout.
+                    let mut waits = self.pending("blackout").chain(self.pending("call"));
+                    let waits = boot == self.sim.boot && waits.any(|agent| agent == channel);
+                    let vague = waits || self.known.vague.contains(&(boot, channel));
                     assert!(
                         dark == to - from || vague,
                         "{id}: {from}..{to} is masked, {dark} asked"

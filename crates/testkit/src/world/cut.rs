@@ -93,7 +93,7 @@ impl World {
         self.cut(|_, _| None);
     }
 
-    fn pending(&self, word: &str) -> impl Iterator<Item = usize> {
+    pub(super) fn pending(&self, word: &str) -> impl Iterator<Item = usize> {
         let all = self.asked.values().flatten();
         all.filter(move |asked| asked.line.starts_with(word)).map(|asked| asked.agent)
     }
