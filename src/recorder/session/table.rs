@@ -16,6 +16,8 @@ pub(in crate::recorder) struct SessionTable {
     /// Sessions by kind and agent; the kinds are agent and screen.
     by_agent: BTreeSet<(Kind, AgentIndex, SessionId)>,
     last_log_in: u64,
+    /// Time of the last log-in of a program that told no start; a clock set back does not lower it.
+    last_untold: WallTime,
 }
 
 impl SessionTable {
@@ -39,7 +41,11 @@ impl SessionTable {
         self.last_log_in += 1;
         let told = who.client.as_deref().and_then(program::started_ms);
         let told = told.and_then(|ms| i64::try_from(ms).ok()).map(WallTime);
-        let started = (told.unwrap_or(now), self.last_log_in);
+        let started = told.unwrap_or_else(|| {
+            self.last_untold = self.last_untold.max(now);
+            self.last_untold
+        });
+        let started = (started, self.last_log_in);
         let Some(session) = self.get_mut(id) else { return };
         let key = who.agent.map(|agent| (who.kind, agent, id));
         (session.who, session.started) = (Some(who), started);

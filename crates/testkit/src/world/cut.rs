@@ -129,6 +129,7 @@ impl World {
         }
         self.known.dark = dark.clone();
         self.known.off.clear();
+        self.known.receipts.clear();
         self.known.recordings.values_mut().for_each(|told| told.over = true);
         for agent in &dark {
             if self.known.calls.contains_key(agent) {

@@ -117,6 +117,8 @@ pub struct Known {
     pub protected: BTreeMap<String, bool>,
     /// Agents whose last `state` reported no blackout.
     pub off: BTreeSet<usize>,
+    /// Position of the press in each agent's newest receipt; each blackout has one.
+    pub receipts: BTreeMap<usize, u64>,
     /// Order of each agent's newest acknowledged press.
     pub pressed: BTreeMap<usize, u64>,
     /// Agents whose mask is active but not journalled.
@@ -424,10 +426,15 @@ impl World {
             }
             "start" if ok => {
                 let from: u64 = value(line, "from").unwrap().parse().unwrap();
+                let at: u64 = value(line, "at").unwrap().parse().unwrap();
+                let before = self.known.receipts.insert(agent, at);
+                if before.is_some_and(|before| before < at) && self.known.dark.contains(&agent) {
+                    // Another blackout: the one before has ended by itself.
+                    self.end_somewhere(agent);
+                }
                 self.known.dark.insert(agent);
                 self.known.shaky.remove(&agent);
                 self.known.pressed.insert(agent, asked.order);
-                let at: u64 = value(line, "at").unwrap().parse().unwrap();
                 let lead = at.saturating_sub(self.site.holdback_ms * RATE / 1000);
                 let (boot, channel) = (self.sim.boot, agent);
                 self.known.leads.push(Masked { boot, channel, from: lead, to: Some(from) });
@@ -440,6 +447,10 @@ impl World {
                 self.known.shaky.insert(agent);
                 self.known.vague.insert((self.sim.boot, agent));
             }
+            // A press after it revoked the stop, or opened another blackout.
+            _ if self.known.pressed.get(&agent).is_some_and(|order| *order > asked.order) => {
+                self.known.vague.insert((self.sim.boot, agent));
+            }
             _ => {
                 if let Some(Ok(to)) = value(line, "to").map(str::parse) {
                     self.lighten(agent, to);
@@ -448,9 +459,7 @@ impl World {
                     let here = |m: &&mut Masked| (m.boot, m.channel) == place && m.from <= to;
                     let ends = self.known.masked.iter_mut().filter(here);
                     ends.for_each(|m| m.to = m.to.map(|end| end.min(to.max(m.from))));
-                } else if value(line, "blackout") == Some("off")
-                    && self.known.pressed.get(&agent).is_none_or(|order| *order < asked.order)
-                {
+                } else if value(line, "blackout") == Some("off") {
                     // The blackout reached its maximum length while the stop was in flight.
                     self.end_somewhere(agent);
                 }
