@@ -49,6 +49,8 @@ pub struct Principal {
     pub machine: Option<String>,
     /// The domain that hello named.
     pub domain: Option<String>,
+    /// The program's own name, with its start if it told one.
+    pub client: Option<String>,
     /// Whether hello said `via=portal`.
     pub via: bool,
     /// A technician's PIN hash at hello.
@@ -88,8 +90,9 @@ pub struct Session {
     /// The announced video segment whose data block has not arrived.
     pub piece: Option<crate::recorder::screen::SegmentHeader>,
     pub who: Option<Principal>,
-    /// Sequence number of its accepted `hello`, over all sessions.
-    pub log_in: u64,
+    /// When its program started, or else said hello; then the number of its `hello`, over all
+    /// sessions.
+    pub started: (WallTime, u64),
     pub since: WallTime,
     pub opened: MonoTime,
     pub last_line: MonoTime,
@@ -110,7 +113,7 @@ pub struct Session {
     /// Number of the last checkpoint sent.
     pub sent_checkpoint: u64,
     /// Whether the agent's state changed since the last one sent.
-    pub stale: bool,
+    pub state_changed: bool,
     pub stream: Option<ReplyStream>,
     /// The archived record that was looked up for the line to be retried.
     pub searched: Option<RecordingId>,
@@ -119,7 +122,7 @@ pub struct Session {
     /// Whether to close the session once all replies are sent.
     pub closing: bool,
     /// Why the recorder closes the session: its last line.
-    pub farewell: Option<protocol::Refusal>,
+    pub close_reason: Option<protocol::Refusal>,
     /// Whether the client sent `quit`: its departure raises no alarm.
     pub quit: bool,
     answers: VecDeque<PendingReply>,
@@ -138,7 +141,7 @@ impl Session {
             enrols_with: None,
             piece: None,
             who: None,
-            log_in: 0,
+            started: (now.wall, 0),
             since: now.wall,
             opened: now.mono,
             last_line: now.mono,
@@ -151,12 +154,12 @@ impl Session {
             sent_state: None,
             sent_capture: None,
             sent_checkpoint: 0,
-            stale: false,
+            state_changed: false,
             stream: None,
             searched: None,
             watch: None,
             closing: false,
-            farewell: None,
+            close_reason: None,
             quit: false,
             answers: VecDeque::new(),
         }
@@ -259,9 +262,17 @@ impl Session {
 
     /// The next reply that may leave.
     pub fn next_reply(&mut self, durable: Ticket) -> Option<Vec<u8>> {
-        let first = self.answers.front()?;
-        if first.after > durable || first.bytes.len() > self.room {
+        let first = self.answers.front_mut()?;
+        if first.after > durable {
             return None;
+        }
+        if first.bytes.len() > self.room {
+            // A listing of many channels or calls is longer than what may wait for a client.
+            if first.bytes.len() <= limits::REPLY_RESERVE_BYTES || self.room == 0 {
+                return None;
+            }
+            let rest = first.bytes.split_off(std::mem::take(&mut self.room));
+            return Some(std::mem::replace(&mut first.bytes, rest));
         }
         let bytes = self.answers.pop_front()?.bytes;
         self.room -= bytes.len();
@@ -279,7 +290,7 @@ impl Session {
         self.answers.is_empty()
             && self.stream.is_none()
             && !self.checking
-            && self.farewell.is_none()
+            && self.close_reason.is_none()
     }
 
     /// When the session is closed if no line comes. Hello is not awaited while a worker handles a
