@@ -198,7 +198,8 @@ fn running_sessions_go_on_while_new_ones_are_refused() {
     bench.server.set_availability(Availability::Unavailable { retry_after_s: 5 });
     assert_eq!(bench.status(&Ask { cseq: 2, to_tag: &tag, ..Ask::invite("re") }), 200);
     assert_eq!(bench.status(&Ask::plain("INFO", "i", 3, &tag)), 200);
-    assert_eq!(bench.status(&Ask::plain("BYE", "b", 4, &tag)), 200);
+    assert_eq!(bench.status(&Ask::plain("OPTIONS", "o", 4, &tag)), 200, "a keep-alive");
+    assert_eq!(bench.status(&Ask::plain("BYE", "b", 5, &tag)), 200);
 }
 
 #[test]

@@ -180,6 +180,7 @@ fn rule_22_a_session_whose_interval_ran_out_is_told_and_goes_on() {
     assert!(sent.is_empty(), "no BYE");
     assert!(bench.pass(500_000).1.is_empty(), "told once");
     assert_eq!(bench.status(&Ask::plain("OPTIONS", "o", 3, &tag)), 200, "the dialog lives");
+    assert_eq!(bench.pass(100_000).1, [Event::IntervalExpired { session }], "refreshed by OPTIONS");
     // A refresh without Session-Expires turns the timer off (RFC 4028 §7.2).
     assert_eq!(bench.status(&Ask { cseq: 4, to_tag: &tag, ..Ask::invite("re") }), 200);
     bench.ask(&Ask::plain("ACK", "re-ack", 4, &tag));

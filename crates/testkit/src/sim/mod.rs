@@ -8,9 +8,11 @@
 
 pub mod audio;
 pub mod disk;
+pub mod network;
 mod restart;
 pub mod site;
 pub mod stored;
+pub mod telephony;
 mod workers;
 
 use crate::rng::Rng;
@@ -30,9 +32,11 @@ use hushbox::store::layout;
 use hushbox::store::seal::{DataKey, Envelope, Identity};
 use hushbox::store::sign::BoxSigningKey;
 use hushbox::time::{MonoTime, Now, WallTime};
+use network::{Network, Place};
 use protocol::{Assembler, InvalidLine, Kind, Piece, Refusal};
 use restart::start;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use telephony::Telephony;
 
 /// 2026-11-22T12:00:00Z.
 const BEGAN: WallTime = WallTime(1_795_348_800_000);
@@ -85,6 +89,10 @@ pub struct SimBox {
     pub silent: bool,
     /// Audio of the boards instead of the pattern.
     pub wave: Option<Wave>,
+    /// What loses packets between the lines and the boards; nothing at first.
+    pub network: Network,
+    /// SIP messages, and slots of RTP boards.
+    pub telephony: Telephony,
     /// Start and position of every silent frame.
     silences: BTreeSet<(u32, u64)>,
     /// File that `config reload` reads; `None` for the unchanged one.
@@ -132,6 +140,8 @@ impl SimBox {
             no_envelopes: false,
             silent: false,
             wave: None,
+            network: Network::new(!seed),
+            telephony: Telephony::default(),
             silences: BTreeSet::new(),
             config_file: None,
             sent: Vec::new(),
@@ -297,6 +307,7 @@ impl SimBox {
         for _ in 0..ms / PERIOD_MS {
             self.pass_ms(PERIOD_MS);
             self.capture_audio(PERIOD_MS);
+            self.report_slots();
             self.settle();
         }
     }
@@ -359,6 +370,9 @@ impl SimBox {
             let first = self.recorder.first_channel(board).unwrap().0;
             let frames = u64::from(model.rate) * ms / 1000;
             for (index, channel) in (first..).zip(&model.channels) {
+                if model.sip().is_some() && !self.telephony.is_open(board, index - first) {
+                    continue;
+                }
                 let head = self.heads[index];
                 samples.clear();
                 if self.silent {
@@ -372,8 +386,14 @@ impl SimBox {
                     samples.extend((0..usize::from(channel.sides)).map(sound));
                 }
                 assert!(samples.len() <= room);
-                self.recorder.capture(self.now, ChannelIndex(index), &samples);
-                self.heads[index] += frames;
+                let (boot, sides) = (self.boot, usize::from(channel.sides));
+                let (index, channel) = (ChannelIndex(index), channel.id);
+                let place = Place { boot, index, channel, sides, head };
+                self.network.lose((&mut self.recorder, self.now), place, &mut samples);
+                self.recorder.capture(self.now, index, &samples);
+                self.heads[index.0] += frames;
+                let place = Place { head: head + frames, ..place };
+                self.network.bring_late(&mut self.recorder, place);
             }
         }
     }
@@ -529,6 +549,7 @@ impl SimBox {
                 });
                 self.recorder.handle(self.now, found);
             }
+            output @ (Output::SipSend { .. } | Output::Slot(_)) => self.serve_telephony(output),
             Output::Stopped => self.stopped = true,
             Output::Fatal(text) => self.fatal = Some(text),
         }
