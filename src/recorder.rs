@@ -22,6 +22,7 @@ mod journal;
 mod recording;
 mod screen;
 pub mod session;
+mod sip;
 mod slots;
 mod timer;
 mod worker_failures;
@@ -35,6 +36,7 @@ pub use boot::RecoveredState;
 pub use journal::Storage;
 pub use recording::{Chunk, Recording, RecordingWriter};
 pub use session::{Peer, Principal, Session};
+pub use sip::{LegReport, LegSettings, SlotCommand};
 pub use slots::SeizeError;
 
 use crate::audio::channel::{Channel, ChannelIndex};
@@ -155,6 +157,39 @@ pub enum Input<'a> {
     SelfTestKeys(Result<Box<crate::selftest::SelfTestKeys>, String>),
     /// Reply to `Output::SelfTest`.
     SelfTestDone(crate::selftest::DiskResult),
+    /// One SIP message, to the board with this index.
+    SipMessage {
+        board: usize,
+        peer: siprec::Peer,
+        bytes: &'a [u8],
+    },
+    /// A connection of a recording client closed.
+    SipConnectionClosed {
+        board: usize,
+        connection: u64,
+    },
+    /// SIP from an address that may not send any; it was not answered.
+    SipStranger {
+        board: usize,
+        from: std::net::IpAddr,
+    },
+    /// Reply to `SlotCommand::Close`, after the slot's last audio.
+    SlotClosed {
+        board: usize,
+        slot: usize,
+    },
+    /// Reply to a `SlotCommand` that failed. `why` is text for people.
+    SlotFailed {
+        board: usize,
+        slot: usize,
+        why: String,
+    },
+    /// What came on the legs of an open slot so far; about once a second.
+    SlotReport {
+        board: usize,
+        slot: usize,
+        legs: [Option<LegReport>; 2],
+    },
     /// Shut down in order.
     Stop,
 }
@@ -227,6 +262,13 @@ pub enum Output {
         channel: usize,
         hz: Option<u32>,
     },
+    /// Send a SIP message for the board with this index.
+    SipSend {
+        board: usize,
+        transmit: siprec::Transmit,
+    },
+    /// Open, change or close a slot of an RTP board.
+    Slot(SlotCommand),
     /// Everything is closed and durable: the daemon may exit.
     Stopped,
     /// The daemon must exit for this reason, without an orderly stop.
@@ -260,6 +302,8 @@ pub struct Recorder {
     retention: journal::retention::Retention,
     screens: screen::Screens,
     new_files: recording::new_files::NewFiles,
+    /// The SIPREC servers, one for each board of kind `sip`.
+    sip: Vec<sip::SipBoard>,
     timers: Timers,
     /// When the next loss may be logged; every loss is counted.
     next_loss_log: MonoTime,
@@ -331,6 +375,12 @@ impl Recorder {
             input @ (Input::SelfTestKeys(_) | Input::SelfTestDone(_)) => {
                 self.handle_selftest_input(now, input)
             }
+            input @ (Input::SipMessage { .. }
+            | Input::SipConnectionClosed { .. }
+            | Input::SipStranger { .. }
+            | Input::SlotClosed { .. }
+            | Input::SlotFailed { .. }
+            | Input::SlotReport { .. }) => self.handle_sip_input(now, input),
             Input::Stop => self.begin_stop(now),
         }
     }
@@ -358,6 +408,7 @@ impl Recorder {
         } else {
             self.run_calls_and_audio(now);
         }
+        self.update_sip(now);
         self.close_past_days(now);
         self.finish_stop(now);
         self.journal.storage.end_turn(now, &mut self.outputs);

@@ -12,5 +12,6 @@ pub mod net;
 pub mod os;
 mod periodic;
 pub mod serial;
+mod slots;
 pub mod start;
 pub mod workers;

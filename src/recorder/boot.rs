@@ -61,6 +61,8 @@ pub struct RecoveredState {
     pub closed: Vec<RecordingEnded>,
     /// Ends of interrupted screen files.
     pub screens: Vec<RecordingEnded>,
+    /// Random bytes of this start: the SIP servers derive tags and keys from them.
+    pub sip_seed: zeroize::Zeroizing<[u8; 32]>,
 }
 
 /// Free buffers beyond two per channel, for facts.
@@ -128,6 +130,7 @@ impl Recorder {
             retention: Retention::default(),
             screens: crate::recorder::screen::Screens::default(),
             new_files: super::recording::new_files::NewFiles::default(),
+            sip: crate::recorder::sip::make_boards(&config, &boot.sip_seed),
             next_loss_log: MonoTime(0),
             durability_lag_ms: 0,
             now: now.mono,
@@ -165,7 +168,14 @@ impl Recorder {
             let began = self.journal.index.clock().proven_time_of(call.facts.began);
             let age_ms = self.journal.proven_time(now).0.saturating_sub(began.0);
             let old = age_ms > stale_ms.max(86_400_000);
-            let Some(channel) = self.calls.channel_of(&call.facts.device).filter(|_| !old) else {
+            let channel = match self.journal.index.dialog_of(number).cloned() {
+                Some(dialog) if !old => {
+                    self.restore_dialog(now, &dialog, (&call.facts.device, old_keys))
+                }
+                Some(_) => None,
+                None => self.calls.channel_of(&call.facts.device).filter(|_| !old),
+            };
+            let Some(channel) = channel else {
                 let fact = Fact::CallEnded { number, why: "restart".to_string() };
                 self.journal.append(now, fact);
                 continue;

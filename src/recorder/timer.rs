@@ -35,6 +35,8 @@ pub(super) enum Timer {
     Archive,
     /// An orderly stop is given up because the disk has failed.
     Stop,
+    /// A deadline of a SIP server: a transaction or a session timer.
+    Sip,
     /// A trial shows whether the disk takes new files again.
     NewFiles,
     /// The alarm about missing data keys is raised.

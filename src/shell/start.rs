@@ -16,11 +16,13 @@ use crate::shell::net::admission::Admission;
 use crate::shell::net::handshake::SessionNumbers;
 use crate::shell::net::listener::Listener;
 use crate::shell::net::peer::LocalIds;
+use crate::shell::net::sip::SipSockets;
 use crate::shell::os::clock::Clock;
 use crate::shell::os::data_dir::DataDir;
 use crate::shell::os::recover;
 use crate::shell::os::service_manager::ServiceManager;
 use crate::shell::os::signal::Signals;
+use crate::shell::slots::OpenSlots;
 use crate::shell::workers::disk::DiskThread;
 use crate::shell::workers::system::Kernel;
 use crate::shell::workers::worker::{self, Worker};
@@ -57,7 +59,9 @@ impl Daemon {
             (_, true) => "shutdown",
             (_, false) => "power",
         };
-        let boot = to_recovered_state(&config, &data, (found, box_key));
+        let mut boot = to_recovered_state(&config, &data, (found, box_key));
+        getrandom::fill(&mut boot.sip_seed[..])
+            .map_err(|error| system_error("random bits")(error.into()))?;
         let recorder = Recorder::new(clock.now(), boot)?;
         let mut daemon = Daemon {
             boards: Vec::new(),
@@ -75,6 +79,8 @@ impl Daemon {
             accept_paused_until: MonoTime(0),
             service_manager: boot_service,
             tls: None,
+            sip: SipSockets::new(&config),
+            slots: OpenSlots::default(),
             session_numbers: SessionNumbers::default(),
             is_ready_announced: false,
             is_stopped: false,
@@ -97,6 +103,7 @@ impl Daemon {
         daemon.open_inputs()?;
         daemon.publish_box_info(boot_reason);
         daemon.open_listeners();
+        daemon.open_sip_listeners();
         daemon.poll_listeners();
         Ok(daemon)
     }
@@ -177,5 +184,6 @@ fn to_recovered_state(
         anchor: found.needs_checkpoint,
         closed: found.completed,
         screens: found.completed_screens,
+        sip_seed: zeroize::Zeroizing::new([0; 32]),
     }
 }

@@ -26,6 +26,7 @@ mod random_actors;
 mod random_screens;
 mod random_world;
 mod recall;
+mod recording_clients;
 mod reload;
 mod retention;
 mod schedules;

@@ -132,7 +132,11 @@ impl Recorder {
         }
         match &trouble {
             Some(text) => {
-                let text = format!("board {name}: {text}");
+                // A board's own errors name it already.
+                let text = match text.strip_prefix(&format!("board `{name}`")) {
+                    Some(rest) => format!("board {name}{rest}"),
+                    None => format!("board {name}: {text}"),
+                };
                 self.journal.raise_alarm(now, crate::alarm::AlarmCode::BoardDown, &name, text);
             }
             None => self.journal.clear_alarm(now, crate::alarm::AlarmCode::BoardDown, &name),
@@ -385,7 +389,7 @@ impl Recorder {
             let name = format!("hushbox_refused_total{{code=\"{}\"}}", code.as_str());
             reply::begin_row(&mut bytes).pair("name", name).pair("value", count).end();
         }
-        for (name, count) in self.admin.feeds.metrics() {
+        for (name, count) in self.admin.feeds.metrics().chain(self.sip_metrics()) {
             reply::begin_row(&mut bytes).pair("name", name).pair("value", count).end();
         }
         reply::begin_ok(&mut bytes).end();

@@ -108,6 +108,7 @@ impl Recorder {
         let parts = RecordingParts { stream, backlog, envelope, why };
         let (recording, ticket) = self.create_recording(now, &call, want, parts);
         let id = recording.id;
+        self.note_call_metadata(now, call.number, (id, recording.key.as_ref()));
         if let Some((from, to, by)) = missed.filter(|(_, to, _)| recording.from < *to) {
             let from = from.max(recording.from);
             self.journal.append(now, Fact::BlackoutMissed { id, by, from, to });

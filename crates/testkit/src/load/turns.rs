@@ -92,6 +92,7 @@ impl Turns {
         let identity = Identity::generate();
         let now = Now { mono: MonoTime(1), wall: WallTime(1_795_348_800_000) };
         let boot = RecoveredState {
+            sip_seed: Default::default(),
             config,
             index: Index::default(),
             catalogue: Catalogue::default(),

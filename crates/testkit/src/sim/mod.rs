@@ -12,6 +12,7 @@ pub mod network;
 mod restart;
 pub mod site;
 pub mod stored;
+pub mod telephony;
 mod workers;
 
 use crate::rng::Rng;
@@ -35,6 +36,7 @@ use network::{Network, Place};
 use protocol::{Assembler, InvalidLine, Kind, Piece, Refusal};
 use restart::start;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use telephony::Telephony;
 
 /// 2026-11-22T12:00:00Z.
 const BEGAN: WallTime = WallTime(1_795_348_800_000);
@@ -93,6 +95,8 @@ pub struct SimBox {
     pub wave: Option<Wave>,
     /// What loses packets between the lines and the boards; nothing at first.
     pub network: Network,
+    /// SIP messages, and slots of RTP boards.
+    pub telephony: Telephony,
     /// Start and position of every silent frame.
     silences: BTreeSet<(u32, u64)>,
     /// File that `config reload` reads; `None` for the unchanged one.
@@ -152,6 +156,7 @@ impl SimBox {
             silent: false,
             wave: None,
             network: Network::new(!seed),
+            telephony: Telephony::default(),
             silences: BTreeSet::new(),
             config_file: None,
             sent: Vec::new(),
@@ -329,6 +334,7 @@ impl SimBox {
         for _ in 0..ms / PERIOD_MS {
             self.pass_ms(PERIOD_MS);
             self.capture_audio(PERIOD_MS);
+            self.report_slots();
             self.settle();
         }
     }
@@ -391,6 +397,9 @@ impl SimBox {
             let first = self.recorder.first_channel(board).unwrap().0;
             let frames = u64::from(model.rate) * ms / 1000;
             for (index, channel) in (first..).zip(&model.channels) {
+                if model.sip().is_some() && !self.telephony.is_open(board, index - first) {
+                    continue;
+                }
                 let head = self.heads[index];
                 samples.clear();
                 if self.silent {
@@ -567,6 +576,7 @@ impl SimBox {
                 });
                 self.recorder.handle(self.now, found);
             }
+            output @ (Output::SipSend { .. } | Output::Slot(_)) => self.serve_telephony(output),
             Output::Stopped => self.stopped = true,
             Output::Fatal(text) => self.fatal = Some(text),
         }
