@@ -24,6 +24,7 @@ mod random_actors;
 mod random_screens;
 mod random_world;
 mod recall;
+mod redaction;
 mod reload;
 mod retention;
 mod schedules;

@@ -412,6 +412,8 @@ impl Storage {
             }
             Completion::Read { .. }
             | Completion::Removed { .. }
+            | Completion::Overwritten { .. }
+            | Completion::Replaced { .. }
             | Completion::TrialCreated { .. } => StorageEvent::Nothing,
         }
     }

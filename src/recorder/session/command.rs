@@ -256,6 +256,9 @@ impl Recorder {
             }
             Command::Protect { id: record, on } => self.set_protection(now, id, &record, on),
             Command::Delete { id: record } => self.delete_record(now, id, &record),
+            Command::Redact { id: record, from_ms, to_ms, reason } => {
+                self.redact_recording(id, &record, (from_ms, to_ms), &reason)
+            }
             Command::Enrol { machine, kinds } => {
                 self.create_enrolment_code(now, id, (&machine, kinds, by.name))
             }

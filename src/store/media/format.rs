@@ -11,6 +11,9 @@ use crate::store::fact::RecordingEnd;
 use crate::time::Position;
 
 pub const VERSION: u16 = 1;
+/// The version of a file from which a range was removed. It may have chunks without payload, which
+/// a program that knows only version 1 would take for forged ones.
+pub const VERSION_REDACTED: u16 = 2;
 const MAGIC: &[u8; 4] = b"HBM1";
 const SYNC_CHUNK: &[u8; 4] = b"HBMc";
 const SYNC_TRAILER: &[u8; 4] = b"HBMt";
@@ -46,6 +49,11 @@ impl ChunkHead {
     /// Returns the frames on the timeline, of any fate.
     pub fn frame_count(&self) -> u64 {
         self.runs.iter().map(|run| u64::from(run.frames)).sum()
+    }
+
+    /// Whether any of its frames is stored.
+    pub fn has_stored(&self) -> bool {
+        self.runs.iter().any(|run| run.fate == Fate::Stored && run.frames > 0)
     }
 
     /// Returns the bytes of head and payload.
@@ -112,6 +120,11 @@ fn fate_from_code(code: u8) -> Option<Fate> {
 }
 
 pub fn put_header(header: &MediaHeader, out: &mut Vec<u8>) {
+    put_header_of_version(header, VERSION, out);
+}
+
+/// Encodes the header of a file of this format version.
+pub fn put_header_of_version(header: &MediaHeader, version: u16, out: &mut Vec<u8>) {
     assert!(is_plausible(header), "{} frames/s, {} sides", header.rate, header.sides);
     // Serializing to memory cannot fail.
     let body = postcard::to_stdvec(header).unwrap_or_default();
@@ -119,7 +132,7 @@ pub fn put_header(header: &MediaHeader, out: &mut Vec<u8>) {
     assert!(!body.is_empty() && whole <= MAX_HEADER_BYTES, "a header of {whole} bytes");
     let start = out.len();
     out.extend_from_slice(MAGIC);
-    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(&version.to_le_bytes());
     out.extend_from_slice(&[0, 0]);
     out.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
     out.extend_from_slice(&body);
@@ -142,7 +155,7 @@ pub fn take_header(bytes: &[u8]) -> Option<Result<(MediaHeader, usize), MediaErr
     let body = fields.read_bytes(length.min(MAX_HEADER_BYTES))?;
     let end = HEADER_FIXED_BYTES + body.len();
     fields.read_array::<SUM_BYTES>().filter(|sum| *sum == checksum(&[&bytes[..end]]))?;
-    if version != VERSION {
+    if version != VERSION && version != VERSION_REDACTED {
         return Some(Err(MediaError::Version { found: version }));
     }
     let (header, rest) = postcard::take_from_bytes::<MediaHeader>(body).ok()?;
