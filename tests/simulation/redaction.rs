@@ -5,6 +5,7 @@ use hushbox::id::RecordingId;
 use hushbox::job::{DiskError, Job};
 use hushbox::store::index::Record;
 use hushbox::store::recover;
+use testkit::screen_client::{self, ScreenClient};
 use testkit::sim::SimBox;
 use testkit::sim::audio::sample;
 use testkit::sim::disk::{Image, SimDisk, Tail};
@@ -417,4 +418,43 @@ fn h6_range_of_an_old_recording_is_removed_and_its_day_says_so() {
     assert_eq!((size(&mut story), story.rows(&id, "removed").len()), (after, 1));
     assert!(!story.is_on_disk(24_000, 80_000));
     story.sim.assert_clean();
+}
+
+#[test]
+fn e2_h6_screen_of_the_removed_range_is_gone_too() {
+    for seal in [false, true] {
+        let site = screen_client::site().store(&format!("seal = {seal}"));
+        let site = site.role("redactor", "redact records.all").agent("eve", "", "redactor");
+        let mut desk = ScreenClient::new(&site);
+        desk.call("call start device=1001 call=c1");
+        desk.sim.run_ms(1000);
+        let id = pair(&desk.say("record start"), "recording");
+        desk.watch(10);
+        desk.call("call stop device=1001 call=c1");
+        desk.sim.run_ms(16_000);
+        assert_eq!(desk.screen_of(&id).numbers(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        let eve = desk.sim.hello("supervisor user=eve");
+        // Second 4 to 5 of the recording is on the screen from 5 to 6 s; a second more on each side
+        // touches the pieces that begin at 3 to 7 s.
+        let said = desk.sim.say(eve, &format!("redact {id} from_ms=4000 to_ms=5000 reason=x"));
+        let gone = (pair(&said, "screen_ms"), pair(&said, "removed_frames"));
+        assert_eq!(gone, ("5000".into(), "8000".into()), "{said:?}");
+        let seen = desk.screen_of(&id);
+        assert_eq!(seen.numbers(), [1, 2, 8, 9, 10]);
+        assert_eq!(seen.stretches(), "2000 stored, 5000 masked, 3000 stored");
+        let wanted: &[u64] = if seal { &[] } else { &[1, 2, 8, 9, 10] };
+        assert_eq!(desk.on_disk(), wanted);
+        let said = desk.sim.say(eve, &format!("show {id}"));
+        let parts: Vec<String> = said
+            .iter()
+            .filter(|row| row.contains("what=removed "))
+            .map(|row| value(row, "part"))
+            .collect();
+        assert_eq!(parts, ["screen", "sound"], "{said:?}");
+        desk.sim.stored(&id).check(&desk.sim);
+        desk.sim.assert_clean();
+        desk.sim.restart(true);
+        desk.sim.assert_clean();
+        assert_eq!(desk.screen_of(&id).numbers(), [1, 2, 8, 9, 10]);
+    }
 }

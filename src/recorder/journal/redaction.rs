@@ -18,7 +18,7 @@ use crate::id::{RecordingId, SessionId};
 use crate::job::{Completion, DiskError, FileId, Job, Ticket};
 use crate::limits;
 use crate::recorder::Recorder;
-use crate::recorder::session::library::{ActorName, ReplyStream};
+use crate::recorder::session::library::{ActorName, REDACTION_READER, ReplyStream};
 use crate::recorder::session::response::Response;
 use crate::store::fact::{Fact, Redaction};
 use crate::store::layout;
@@ -27,9 +27,6 @@ use crate::time::{MonoTime, Now, Position};
 use file_range::{FileRange, files_of_range};
 use protocol::{Code, Refusal, reply};
 use std::collections::VecDeque;
-
-/// Session id of the reads of a removal.
-pub(in crate::recorder) const REDACTION_READER: SessionId = SessionId(u64::MAX);
 
 /// The removal in progress, if there is one.
 #[derive(Debug, Default)]
@@ -158,12 +155,12 @@ impl Recorder {
             let text = "it is under legal hold; `protect ID off` ends that";
             return Err(Refusal::new(Code::Denied, text));
         }
-        if self.is_record_in_use(record) {
-            let text = "its call is not over; ask again when its wrap-up is";
-            return Err(Refusal::new(Code::Busy, text));
-        }
         if self.redactions.current.is_some() || self.is_reading(REDACTION_READER) {
             let text = "a range of a recording is being removed; ask again in a moment";
+            return Err(Refusal::new(Code::Busy, text));
+        }
+        if self.is_record_in_use(record) {
+            let text = "its call is not over; ask again when its wrap-up is";
             return Err(Refusal::new(Code::Busy, text));
         }
         self.require_disk()?;
@@ -371,7 +368,7 @@ impl Recorder {
             old_bytes: finished.old_bytes,
             file: finished.file.clone(),
         };
-        log::info!("{}: {} removed a range: {}", file.wanted.path, removal.by, removal.reason);
+        log::info!("{}: a range is removed on request of {}", file.wanted.path, removal.by);
         let (removed, frames) = (finished.removed, finished.removed_frames);
         if file.wanted.is_screen {
             removal.screen_ms += frames;

@@ -14,7 +14,6 @@ use crate::id::{RecordingId, SessionId};
 use crate::job::Job;
 use crate::limits;
 use crate::recorder::journal::expiry::EXPIRY_READER;
-use crate::recorder::journal::redaction::REDACTION_READER;
 use crate::recorder::session::archive::ArchiveLookup;
 use crate::recorder::session::fetch::MediaStream;
 use crate::recorder::{Principal, Recorder, Session};
@@ -61,6 +60,9 @@ pub struct ArchiveReader {
     arrived: Option<(SessionId, Option<Vec<u8>>)>,
     spare: Vec<u8>,
 }
+
+/// Session id of the reads for the removal of a range.
+pub(in crate::recorder) const REDACTION_READER: SessionId = SessionId(u64::MAX);
 
 /// Username of the user who gave a command.
 pub(in crate::recorder) struct ActorName(pub String);
@@ -559,8 +561,7 @@ impl Recorder {
             bytes
         });
         let streams = self.sessions.get(session).is_some_and(|s| s.stream.is_some());
-        let is_own = [EXPIRY_READER, REDACTION_READER].contains(&session);
-        if streams || is_own {
+        if streams || [EXPIRY_READER, REDACTION_READER].contains(&session) {
             self.reader.arrived = Some((session, bytes));
         } else if let Some(bytes) = bytes {
             self.recycle_buffer(bytes);
