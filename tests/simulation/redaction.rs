@@ -65,6 +65,16 @@ impl Story {
         id
     }
 
+    /// Lets a day pass. A call on the next one closes it.
+    fn begin_next_day(&mut self) {
+        self.sim.pass_ms(86_400_000);
+        self.sim.run_ms(2000);
+        self.log_in();
+        self.sim.say(self.feed, "call start device=1002 call=later");
+        self.sim.say(self.feed, "call stop device=1002 call=later");
+        self.sim.run_ms(2000);
+    }
+
     fn redact(&mut self, id: &str, from_ms: u64, to_ms: u64) -> Vec<String> {
         let line = format!("redact {id} from_ms={from_ms} to_ms={to_ms} reason=\"card data\"");
         self.sim.say(self.chief, &line)
@@ -287,6 +297,7 @@ fn h3_h6_power_cut_at_every_job_removes_all_or_nothing() {
         let tail = |bytes: usize| Some(Tail { whole: bytes, zeros: 0 }).filter(|_| keep);
         story.sim.disk.cut_as(|_, bytes| tail(bytes));
         assert_recovers(&story.sim.disk.live);
+        story.sim.disk.delay_us = 0;
         story.sim.start_again();
         story.log_in();
         story.sim.run_ms(1000);
@@ -401,16 +412,12 @@ fn h6_range_of_an_old_recording_is_removed_and_its_day_says_so() {
         value(&row, "size").parse::<u64>().unwrap()
     };
     let before = size(&mut story);
-    story.sim.pass_ms(86_400_000);
-    story.sim.run_ms(2000);
-    story.log_in();
+    story.begin_next_day();
     assert!(story.sim.disk.live.keys().any(|path| path.ends_with(".hbs")), "the day is closed");
     assert!(answer(&story.redact(&id, 2000, 9000)).starts_with("ok"));
     let after = size(&mut story);
     assert!(after < before);
-    story.sim.pass_ms(86_400_000);
-    story.sim.run_ms(2000);
-    story.log_in();
+    story.begin_next_day();
     assert_eq!(size(&mut story), after);
     assert_eq!(story.rows(&id, "removed").len(), 1);
     story.sim.restart(true);
