@@ -49,6 +49,8 @@ pub struct Principal {
     pub machine: Option<String>,
     /// The domain that hello named.
     pub domain: Option<String>,
+    /// The program's own name, with its start if it told one.
+    pub client: Option<String>,
     /// Whether hello said `via=portal`.
     pub via: bool,
     /// A technician's PIN hash at hello.
@@ -88,8 +90,9 @@ pub struct Session {
     /// The announced video segment whose data block has not arrived.
     pub piece: Option<crate::recorder::screen::SegmentHeader>,
     pub who: Option<Principal>,
-    /// Sequence number of its accepted `hello`, over all sessions.
-    pub log_in: u64,
+    /// When its program started, or else said hello; then the number of its `hello`, over all
+    /// sessions.
+    pub started: (WallTime, u64),
     pub since: WallTime,
     pub opened: MonoTime,
     pub last_line: MonoTime,
@@ -138,7 +141,7 @@ impl Session {
             enrols_with: None,
             piece: None,
             who: None,
-            log_in: 0,
+            started: (now.wall, 0),
             since: now.wall,
             opened: now.mono,
             last_line: now.mono,
@@ -259,9 +262,17 @@ impl Session {
 
     /// The next reply that may leave.
     pub fn next_reply(&mut self, durable: Ticket) -> Option<Vec<u8>> {
-        let first = self.answers.front()?;
-        if first.after > durable || first.bytes.len() > self.room {
+        let first = self.answers.front_mut()?;
+        if first.after > durable {
             return None;
+        }
+        if first.bytes.len() > self.room {
+            // A listing of many channels or calls is longer than what may wait for a client.
+            if first.bytes.len() <= limits::REPLY_RESERVE_BYTES || self.room == 0 {
+                return None;
+            }
+            let rest = first.bytes.split_off(std::mem::take(&mut self.room));
+            return Some(std::mem::replace(&mut first.bytes, rest));
         }
         let bytes = self.answers.pop_front()?.bytes;
         self.room -= bytes.len();

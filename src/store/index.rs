@@ -33,7 +33,7 @@ use crate::id::RecordingId;
 use crate::store::day::Locator;
 use crate::store::fact::{
     BlackoutEnd, BlackoutNumber, CallFacts, CallNumber, ChannelPosition, Fact, JournalEntry,
-    RecordingBegan, RecordingEnded, SealedBytes,
+    RecordingBegan, RecordingEnded, SealedBytes, SipDialog,
 };
 use crate::time::{Position, WallTime};
 use blackouts::BlackoutIndex;
@@ -59,6 +59,8 @@ pub struct Index {
     /// Records whose screen recording has not ended.
     running_screens: BTreeSet<RecordingId>,
     live_calls: BTreeMap<CallNumber, LiveCall>,
+    /// SIP dialogs of live calls.
+    dialogs: BTreeMap<CallNumber, SipDialog>,
     open_blackouts: BlackoutIndex,
     enrolments: Enrolments,
     clock: ClockHistory,
@@ -85,6 +87,8 @@ pub struct Index {
     /// Retention ends, in the proven time, of the records that may be deleted: ended, not
     /// protected, not deleted.
     due: BTreeSet<(WallTime, RecordingId)>,
+    /// Those of them that have no audio and that nobody asked for.
+    empty: BTreeSet<RecordingId>,
     /// Records deleted since the daemon started, with their start times if known. Their files may
     /// still exist.
     deletions: BTreeMap<RecordingId, Option<WallTime>>,
@@ -116,6 +120,7 @@ impl Index {
             }
             Fact::CallHeld { number, held } => self.apply_held(*number, *held),
             Fact::CallEnded { number, .. } => {
+                self.dialogs.remove(number);
                 self.stray_count += u64::from(self.live_calls.remove(number).is_none());
             }
             Fact::RecordingBegan(began) => self.apply_began(sequence, at, began),
@@ -143,6 +148,9 @@ impl Index {
                 self.apply_missed(*id, at, by, (*from, *to))
             }
             Fact::RecordingWhy { id, why } => self.apply_why(*id, why),
+            Fact::SipDialog(dialog) => self.apply_dialog(dialog),
+            // Only the journal holds the document; the record knows where it is.
+            Fact::CallMetadata { id, .. } => self.change_record(*id, |_| {}),
             Fact::Protected { id, on, .. } => {
                 self.change_retention(*id, |record| record.is_protected = *on)
             }
@@ -209,6 +217,14 @@ impl Index {
         self.live_calls.insert(facts.number, call);
     }
 
+    fn apply_dialog(&mut self, dialog: &SipDialog) {
+        if self.live_calls.contains_key(&dialog.call) {
+            self.dialogs.insert(dialog.call, dialog.clone());
+        } else {
+            self.stray_count += 1;
+        }
+    }
+
     fn apply_held(&mut self, number: CallNumber, held: bool) {
         match self.live_calls.get_mut(&number) {
             Some(call) => call.is_held = held,
@@ -249,6 +265,7 @@ impl Index {
     fn change_retention(&mut self, id: RecordingId, change: impl FnOnce(&mut Record)) {
         let until = self.records.get(&id).map(Record::retention_end);
         until.map(|until| self.due.remove(&(until, id)));
+        self.empty.remove(&id);
         self.change_record(id, change);
         self.set_due(id);
     }
@@ -258,6 +275,9 @@ impl Index {
         let Some(record) = self.records.get(&id) else { return };
         if record.deleted.is_none() && !record.is_protected && !record.is_running() {
             self.due.insert((record.retention_end(), id));
+            if record.is_empty() {
+                self.empty.insert(id);
+            }
         }
     }
 
@@ -456,6 +476,12 @@ impl Index {
         due.filter_map(|(_, id)| self.records.get(id))
     }
 
+    /// Iterates over the records without audio that nobody asked for.
+    pub fn empty_records(&self) -> impl Iterator<Item = &Record> {
+        let records = self.empty.iter().filter_map(|id| self.records.get(id));
+        records.filter(|record| record.is_empty())
+    }
+
     /// Iterates over the records deleted since the daemon started, with their start times if known.
     /// Their files may still exist.
     pub fn deletions(&self) -> impl Iterator<Item = (RecordingId, Option<WallTime>)> {
@@ -479,6 +505,12 @@ impl Index {
     /// Iterates over the calls that have not ended.
     pub fn live_calls(&self) -> impl Iterator<Item = &LiveCall> {
         self.live_calls.values()
+    }
+
+    /// The SIP dialog of a live call, if a recording client brought the call.
+    #[must_use]
+    pub fn dialog_of(&self, call: CallNumber) -> Option<&SipDialog> {
+        self.dialogs.get(&call)
     }
 
     /// Returns the enrolled workstations.

@@ -15,10 +15,14 @@ use testkit::world::{AGENTS, World, WorldSettings};
 
 const STEPS: usize = 60;
 
-/// Seeds that found something in the box, beyond those that always run. 220: a press, while a stop
-/// of an ended call was on its way, opened a blackout of nothing. 1519: the stop of a blackout that
-/// a start found open without a call said `to=0`.
-const FOUND: [u64; 3] = [220, 360, 1519];
+/// Seeds that found something in the box or in its model, beyond those that always run. 220: a
+/// press, while a stop of an ended call was on its way, opened a blackout of nothing. 811: the end
+/// of a blackout at its ceiling crossed the stop of another client. 1519: the stop of a blackout
+/// that a start found open without a call said `to=0`. 1911: the image was looked at while a press
+/// waited for its answer. 3275: a press came right after the ceiling. 4274: the image was looked at
+/// right after a failed sync. 4423: a press of a supervisor was answered before the stop that it
+/// revoked.
+const FOUND: [u64; 8] = [220, 360, 811, 1519, 1911, 3275, 4274, 4423];
 
 fn site(rng: &mut Rng) -> WorldSettings {
     let holdback_ms = *rng.pick(&[200, 600, 1500]);
@@ -120,8 +124,14 @@ fn run(seed: u64, step_now: &mut usize) -> Vec<u64> {
     // Clocks have a generator of their own, so that earlier seeds keep their meaning.
     let mut clock = Rng::new(!seed);
     let mut house = World::new(site(&mut rng), seed);
+    // And so has the network. Half of the boxes have none.
+    let mut network = Rng::new(seed.rotate_left(32) ^ 0x5eed);
+    let has_network = network.one_in(2);
     for step in 0..STEPS {
         *step_now = step;
+        if has_network && network.one_in(8) {
+            house.sim.network.loses_one_in = *network.pick(&[0, 1, 3, 10, 50]);
+        }
         act(&mut house, &mut rng, step);
         let ms = *rng.pick(&[0, 20, 100, 500, 1200]);
         house.run_ms(ms);

@@ -3,7 +3,7 @@
 
 use crate::sim::SimBox;
 use crate::sim::site::{Site, value};
-use hushbox::audio::span::{Fate, Run};
+use hushbox::audio::span::Run;
 use hushbox::id::RecordingId;
 use hushbox::store::media::{self, DERIVED_KEY_MARKER, MediaReader, MediaScan, ScreenSegment};
 use hushbox::store::{layout, seal};
@@ -192,12 +192,7 @@ impl StoredScreen {
     pub fn stretches(&self) -> String {
         let mut joined: Vec<(&str, u64)> = Vec::new();
         for run in &self.runs {
-            let fate = match run.fate {
-                Fate::Stored => "stored",
-                Fate::Masked => "masked",
-                Fate::Held => "held",
-                Fate::Lost(_) => "lost",
-            };
+            let fate = run.fate.as_str();
             match joined.last_mut() {
                 Some((last, ms)) if *last == fate => *ms += u64::from(run.frames),
                 _ => joined.push((fate, u64::from(run.frames))),

@@ -43,8 +43,8 @@ impl Actor {
     }
 }
 
-/// Bits of every `BlackoutHolder`.
-const ALL_HOLDERS: u8 = u8::MAX;
+/// Bits of every `BlackoutHolder` that a person can release: digits end by themselves.
+const ALL_HOLDERS: u8 = !(1 << BlackoutHolder::Digits as u8);
 
 fn stop_not_kept() -> Refusal {
     let text = "the disk has failed: the blackout stays on, because its end cannot be kept";
@@ -376,7 +376,7 @@ impl Recorder {
     ) -> Result<Response, Refusal> {
         let BlackoutPress { reach, woke } = press;
         let holder = by.holder();
-        let late = LatePress { agent, reach, noted_ms: 0 };
+        let late = LatePress { agent: Some(agent), reach, noted_ms: 0 };
         let target = match by.kind {
             Kind::Agent => self.blackout_start_target(agent),
             _ => self.blackout_start_target_for(agent),
@@ -395,7 +395,7 @@ impl Recorder {
         let kept_from = self.recordings.recall.buffer_of(call).map(RecallBuffer::start);
         let kept_from = kept_from.or(self.calls.get(call).map(|call| call.from));
         if self.blackouts.active_of(agent).is_none() {
-            self.require_pressed_call(now, late)?;
+            self.require_pressed_call(now, agent, late)?;
         }
         self.roll_back_stop_of(now, agent);
         let receipt = match self.blackouts.active_of(agent) {
@@ -404,7 +404,7 @@ impl Recorder {
             None if self.calls.get(call).is_none() => return Err(Code::NoCall.into()),
             None => {
                 let request = BlackoutRequest {
-                    agent,
+                    agent: Some(agent),
                     call,
                     recording: recording.map(|(id, _)| id),
                     clip: recording.map(|(_, from)| from).or(kept_from).unwrap_or_default(),
@@ -432,8 +432,10 @@ impl Recorder {
         by: &Actor,
         reach: PressReach,
     ) -> Receipt {
-        self.add_blackout_holder(now, agent, by.holder(), &by.name);
-        self.extend_blackout(now, agent, reach);
+        if let Some(index) = self.blackouts.open_index(agent) {
+            self.add_blackout_holder(now, index, by.holder(), &by.name);
+            self.extend_blackout(now, index, reach);
+        }
         let open = self.blackouts.open.iter_mut().find(|open| open.agent == Some(agent));
         if let Some(open) = open.filter(|open| by.kind == Kind::Agent && !open.carried.is_empty()) {
             open.carried.clear();

@@ -282,6 +282,12 @@ impl Storage {
         Some(block)
     }
 
+    /// Memory of all chunk buffers, in bytes.
+    #[must_use]
+    pub fn block_bytes(&self) -> u64 {
+        (self.block_count * self.block_bytes) as u64
+    }
+
     #[must_use]
     pub fn has_block(&self) -> bool {
         !self.blocks.is_empty()

@@ -108,6 +108,7 @@ impl Recorder {
         let parts = RecordingParts { stream, backlog, envelope, why };
         let (recording, ticket) = self.create_recording(now, &call, want, parts);
         let id = recording.id;
+        self.note_call_metadata(now, call.number, (id, recording.key.as_ref()));
         if let Some((from, to, by)) = missed.filter(|(_, to, _)| recording.from < *to) {
             let from = from.max(recording.from);
             self.journal.append(now, Fact::BlackoutMissed { id, by, from, to });
@@ -310,6 +311,7 @@ impl Recorder {
         let head = self.channels[recording.channel.0].head();
         recording.set_end(head, why, flush);
         let call = recording.call;
+        self.recordings.wake_all();
         self.mark_call_owner(call);
     }
 
@@ -317,6 +319,7 @@ impl Recorder {
     fn end_recording_at(&mut self, id: RecordingId, at: Position, why: RecordingEnd) {
         if let Some(recording) = self.recordings.get_mut(id) {
             recording.set_end(at, why, true);
+            self.recordings.wake_all();
         }
     }
 

@@ -185,6 +185,7 @@ impl Recorder {
                 | Command::Meters { .. }
                 | Command::Calls
                 | Command::Clients
+                | Command::Sip
                 | Command::Alarms
                 | Command::ClockShow
                 | Command::Disk
@@ -289,6 +290,7 @@ impl Recorder {
             Command::Meters { from, limit } => Ok(self.list_meters(from, limit)),
             Command::Calls => Ok(self.list_calls()),
             Command::Clients => Ok(self.list_clients()),
+            Command::Sip => Ok(self.list_sip()),
             Command::Alarms => Ok(self.list_alarms()),
             Command::ClockShow => Ok(self.report_clock(now)),
             Command::Disk => Ok(self.report_disk()),

@@ -4,6 +4,7 @@
 
 use super::disk::WorkerExited;
 use crate::config::Config;
+use crate::config::difference::keep_start_keys;
 use crate::config::edit::ConfigChange;
 use crate::id::SessionId;
 use crate::recorder::{ConfigEditResult, ConfigReadResult, Input, ReadMode, ReadResult};
@@ -135,6 +136,7 @@ impl Daemon {
         self.config.local = config.local.clone();
         self.local_ids = local_ids;
         self.config.limits = config.limits.clone();
+        self.config.boards = keep_start_keys(&self.config, (*config).clone()).boards;
         self.replace_listeners(now, &config.listen);
         for (id, connection) in &self.connections {
             let (local, ids) = (&self.config.local, &self.local_ids);

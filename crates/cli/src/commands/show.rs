@@ -131,6 +131,11 @@ fn write_ledger(page: &mut TextPage<'_>, document: &RecordJson) {
     for (reason, frames) in ledger.lost_by.iter().filter(|(_, frames)| **frames > 0) {
         page.add_item(&format!("lost {frames}: {reason}"));
     }
+    for (side, counts) in &ledger.side_lost_by {
+        for (reason, frames) in counts.iter().filter(|(_, frames)| **frames > 0) {
+            page.add_item(&format!("{side}'s side lost in {frames} of the stored: {reason}"));
+        }
+    }
 }
 
 fn format_blackout(blackout: &BlackoutJson) -> String {
@@ -154,7 +159,8 @@ fn format_unmasked(range: &UnmaskedJson) -> String {
 
 fn format_span(span: &SpanJson) -> String {
     let why = span.reason.map_or(String::new(), |reason| format!(" ({reason})"));
-    let SpanJson { fate, from, to, from_ms, to_ms, .. } = span;
+    let SpanJson { from, to, from_ms, to_ms, .. } = span;
+    let fate = span.side.map_or(span.fate.to_owned(), |side| format!("{side}'s side lost"));
     format!("{fate}{why}: {from} to {to} ({from_ms} to {to_ms} ms)")
 }
 

@@ -316,8 +316,7 @@ fn timeline_events(info: &RecordInfo, rows: &[Pairs]) -> Vec<TimelineEvent> {
             }
             Some("span") if row.get("fate") != Some("masked") => {
                 let at = info.time_at(parse_position(row, "from").unwrap_or(0));
-                let what =
-                    format!("{}: {}", value_or_empty(row, "fate"), value_or_empty(row, "why"));
+                let what = waveform::describe_span(row, info.rate);
                 steps.push(TimelineEvent { at, by: String::new(), what });
             }
             _ => {}
@@ -348,6 +347,7 @@ fn silent_spans(info: &RecordInfo, rows: &[Pairs]) -> Vec<Span> {
     spans
         .map(|row| Span {
             fate: value_or_empty(row, "fate"),
+            side: row.get("side").map(str::to_owned),
             from: place(row, "from"),
             to: place(row, "to"),
         })
