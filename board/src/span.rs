@@ -23,7 +23,7 @@ use frame::{FrameReader, Segment, SegmentKind};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use tcp_streams::{TcpSegment, TcpStreams};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// How often the socket is emptied, in microseconds.
 const DRAIN_US: u64 = 10_000;
@@ -42,8 +42,10 @@ pub struct MirroredLeg {
     pub config: LegConfig,
 }
 
-/// Bytes of signalling that the mirror port saw.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Bytes of signalling that the mirror port saw. Wiped when dropped.
+///
+/// Deliberately without `Debug`: they have numbers, and may have digits.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Signalling {
     pub source: SocketAddr,
     pub destination: SocketAddr,
@@ -51,7 +53,7 @@ pub struct Signalling {
     pub stream: Option<u64>,
     /// The bytes of a connection do not follow those before.
     pub is_start: bool,
-    pub bytes: Vec<u8>,
+    pub bytes: Zeroizing<Vec<u8>>,
 }
 
 /// Counters of a mirror port since its start.
@@ -294,7 +296,7 @@ impl MirroredCalls {
                 signalling.pop_front();
                 *unfetched += 1;
             }
-            let bytes = bytes.to_vec();
+            let bytes = Zeroizing::new(bytes.to_vec());
             signalling.push_back(Signalling { source, destination, stream, is_start, bytes });
         };
         match kind {

@@ -26,7 +26,7 @@ const GRE_KEY: u8 = 0x20;
 const GRE_SEQUENCE: u8 = 0x10;
 
 /// A datagram or segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) struct Segment<'a> {
     pub source: SocketAddr,
     pub destination: SocketAddr,

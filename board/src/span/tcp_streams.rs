@@ -17,7 +17,7 @@ const SEGMENTS_MAX: usize = 32;
 const WAIT_US: u64 = 500_000;
 
 /// Bytes of one direction of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) struct StreamBytes<'a> {
     /// Number of the direction, which is never used again.
     pub stream: u64,

@@ -61,7 +61,7 @@ fn rtp_goes_to_the_leg_of_its_destination_and_signalling_is_passed_on() {
     assert_eq!(calls.signalling.len(), 0);
     pass(&mut calls, 0, &udp_frame((5060, 5080), b"BYE"));
     pass(&mut calls, 0, &udp_frame((7000, 7001), b"other"));
-    assert_eq!(calls.signalling.pop_front().unwrap().bytes, b"BYE");
+    assert_eq!(calls.signalling.pop_front().unwrap().bytes.as_slice(), b"BYE");
     (0..1100).for_each(|_| pass(&mut calls, 0, &udp_frame((5060, 5060), b"OPTIONS")));
     assert_eq!((calls.signalling.len(), calls.unfetched), (SIGNALLING_MAX, 76));
 }
@@ -147,7 +147,11 @@ fn a_mirrored_call_is_heard_on_one_end_of_a_veth_pair() {
     board.close_slot(0, &mut visit);
     assert_eq!(loud, [3200, 1600]);
     let heard: Vec<Signalling> = std::iter::from_fn(|| board.next_signalling()).collect();
-    assert!(heard.iter().any(|message| message.bytes == b"INVITE" && message.stream.is_none()));
+    assert!(
+        heard
+            .iter()
+            .any(|message| message.bytes.as_slice() == b"INVITE" && message.stream.is_none())
+    );
     assert!(board.statistics().frames >= 31);
     let missing =
         SourceKind::Span { interface: "none9".to_owned(), signalling_ports: vec![5060], slots: 1 };
