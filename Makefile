@@ -14,10 +14,10 @@ PROFILE := --release
 # of alsa-lib for the sound cards.
 PACKAGES_BUILD := gcc libc6-dev cmake pkg-config libasound2-dev
 # To test: a sound server with virtual cards and its ALSA plugin (pulseaudio, pulseaudio-utils,
-# libasound2-plugins, alsa-utils); synthetic speech (espeak-ng); independent tools that read exports
-# (sox, opus-tools, ffmpeg); the independent checks (python3); and tools that check the package
-# (shellcheck, systemd).
-PACKAGES_TEST := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils espeak-ng \
+# libasound2-plugins, alsa-utils); synthetic speech (espeak-ng); a recording client for SIPREC
+# (sip-tester); independent tools that read exports (sox, opus-tools, ffmpeg); the independent checks
+# (python3); and tools that check the package (shellcheck, systemd).
+PACKAGES_TEST := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils espeak-ng sip-tester \
 	sox opus-tools ffmpeg python3 shellcheck systemd
 
 # To build the appliance's image (mmdebstrap, tools that write file systems into files) and boot it.
