@@ -61,7 +61,12 @@ pub(crate) struct DialogId([u8; 16]);
 impl DialogId {
     /// The dialog that a request with a `To` tag belongs to.
     pub fn of_request(request: &Request<'_>) -> DialogId {
-        DialogId(hash(&[&request.call_id, &request.to_tag, &request.from_tag]))
+        DialogId::of_answered(request, &request.to_tag)
+    }
+
+    /// The dialog that a request begins when it is answered with a tag.
+    pub fn of_answered(request: &Request<'_>, local_tag: &str) -> DialogId {
+        DialogId(hash(&[&request.call_id, local_tag, &request.from_tag]))
     }
 
     pub fn of_snapshot(snapshot: &DialogSnapshot) -> DialogId {

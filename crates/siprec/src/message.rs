@@ -8,6 +8,7 @@
 
 use crate::header::{Via, parameter, parse_address, split_list};
 use crate::limits::{HEADERS_MAX, IDENTIFIER_BYTES_MAX, MESSAGE_BYTES_MAX};
+use crate::peer::Peer;
 use ezk_sip_types::Name;
 use std::borrow::Cow;
 use std::fmt;
@@ -160,6 +161,8 @@ impl<'a> Head<'a> {
 
 /// A request with all that the server needs of it.
 pub(crate) struct Request<'a> {
+    /// Where it came from.
+    pub peer: Peer,
     pub head: Head<'a>,
     pub method: Method,
     pub uri: &'a str,
@@ -186,12 +189,14 @@ impl fmt::Debug for Request<'_> {
 impl<'a> Request<'a> {
     /// Reads the rest of a request. `Err` gives the head back, so that it can be refused.
     pub fn from_head(
+        peer: &Peer,
         head: Head<'a>,
         message: &'a [u8],
     ) -> Result<Request<'a>, (Head<'a>, MessageError)> {
         match RequestFields::read(&head, message) {
             Err(error) => Err((head, error)),
             Ok(fields) => Ok(Request {
+                peer: *peer,
                 head,
                 method: fields.method,
                 uri: fields.uri,

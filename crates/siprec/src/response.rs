@@ -100,8 +100,8 @@ pub(crate) struct RequestEcho {
 }
 
 impl RequestEcho {
-    pub fn of(request: &Request<'_>, peer: &Peer) -> Option<RequestEcho> {
-        let mut echo = RequestEcho::of_head(&request.head, peer)?;
+    pub fn of(request: &Request<'_>) -> Option<RequestEcho> {
+        let mut echo = RequestEcho::of_head(&request.head, &request.peer)?;
         echo.to_tag.clone_from(&request.to_tag);
         Some(echo)
     }

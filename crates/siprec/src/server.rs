@@ -118,8 +118,8 @@ impl Server {
             }
             return;
         }
-        match Request::from_head(head, bytes) {
-            Ok(request) => self.handle_request(now, peer, &request),
+        match Request::from_head(peer, head, bytes) {
+            Ok(request) => self.handle_request(now, &request),
             Err((head, error)) => {
                 self.note_unreadable(now, peer, error);
                 self.refuse_unreadable(now, peer, &head, error);

@@ -6,10 +6,8 @@
 use crate::limits::MIN_SESSION_INTERVAL_S;
 use crate::message::Head;
 use crate::response::Reply;
-use bytesstr::BytesStr;
-use ezk_sip_types::Name;
-use ezk_sip_types::header::HeaderParse;
 use ezk_sip_types::header::typed::SessionExpires;
+use ezk_sip_types::{Headers, Name};
 
 /// The interval that the client asks for is shorter than `MIN_SESSION_INTERVAL_S`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,10 +21,9 @@ pub(crate) fn requested_interval(head: &Head<'_>) -> Result<Option<u32>, Interva
         // Without support, a proxy has added the header, and we would have to refresh (§9).
         return Ok(None);
     };
-    let value = BytesStr::from(value);
-    let Ok((_, expires)) = SessionExpires::parse(value.as_ref(), &value) else {
-        return Ok(None);
-    };
+    let mut headers = Headers::new();
+    headers.insert(Name::SESSION_EXPIRES, value);
+    let Ok(expires) = headers.get_named::<SessionExpires>() else { return Ok(None) };
     if expires.delta_secs < MIN_SESSION_INTERVAL_S {
         return Err(IntervalTooSmall);
     }

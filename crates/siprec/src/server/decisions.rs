@@ -51,7 +51,7 @@ impl Server {
         let dialog = self.dialogs.get(&session).ok_or(ReplyError::UnknownSession(number))?;
         let pending = dialog.pending.as_ref().ok_or(ReplyError::NoOffer(number))?;
         let key = pending.request.transaction;
-        self.refuse_pending(now, Some(session), key, &reply_of(refusal), EndReason::Refused);
+        self.refuse_pending(now, key, &reply_of(refusal), EndReason::Refused);
         self.check_invariants();
         Ok(())
     }
@@ -65,7 +65,7 @@ impl Server {
             return;
         }
         if let Some(key) = dialog.pending.as_ref().map(|pending| pending.request.transaction) {
-            self.refuse_pending(now, Some(session), key, &Reply::unavailable(0), reason);
+            self.refuse_pending(now, key, &Reply::unavailable(0), reason);
         }
         let Some(dialog) = self.dialogs.get_mut(&session) else { return self.check_invariants() };
         if dialog.phase == Phase::Accepted {

@@ -14,13 +14,11 @@ use std::time::Duration;
 impl Server {
     /// Answers without a transaction (RFC 3261 §8.2.7): the same request gets the same response.
     /// So a flood of requests that change nothing takes no memory.
-    pub(super) fn reply_stateless(
-        &mut self,
-        now: Duration,
-        peer: &Peer,
-        head: &Head<'_>,
-        reply: &Reply,
-    ) {
+    pub(super) fn reply_stateless(&mut self, now: Duration, request: &Request<'_>, reply: &Reply) {
+        self.reply_to_head(now, &request.peer, &request.head, reply);
+    }
+
+    fn reply_to_head(&mut self, now: Duration, peer: &Peer, head: &Head<'_>, reply: &Reply) {
         let Some(mut echo) = RequestEcho::of_head(head, peer) else { return };
         let value = |name: &Name| head.value(name).unwrap_or_default();
         let (call_id, from, cseq) = (value(&Name::CALL_ID), value(&Name::FROM), value(&Name::CSEQ));
@@ -44,19 +42,12 @@ impl Server {
             return;
         }
         let reply = Reply::new(Status::BAD_REQUEST).with_warning(&error.to_string());
-        self.reply_stateless(now, peer, head, &reply);
+        self.reply_to_head(now, peer, head, &reply);
     }
 
     /// Answers a request at once, with protection against its repetition.
-    pub(super) fn reply(
-        &mut self,
-        now: Duration,
-        peer: &Peer,
-        request: &Request<'_>,
-        tag: &str,
-        reply: &Reply,
-    ) {
-        let Some(echo) = RequestEcho::of(request, peer) else { return };
+    pub(super) fn reply(&mut self, now: Duration, request: &Request<'_>, tag: &str, reply: &Reply) {
+        let Some(echo) = RequestEcho::of(request) else { return };
         match self.begin_transaction(now, request, &echo, tag) {
             Some(key) => self.respond(now, key, &echo, reply),
             None => drop(self.send_reply(now, &echo, reply, tag)),
@@ -156,16 +147,15 @@ impl Server {
 
     pub(super) fn handle_server_timeout(&mut self, now: Duration, key: TransactionKey) {
         let Some(transaction) = self.transactions.get_mut(&key) else { return };
-        let session = transaction.session;
         match transaction.handle_timeout(now) {
             Outcome::Wait => {}
             Outcome::Send => self.transmits.push_back(transaction.transmit()),
             Outcome::Over => return self.end_transaction(key),
             Outcome::NotAcknowledged => {
-                self.end_transaction(key);
-                return self.give_up_ack(now, session, key);
+                self.give_up_ack(now, key);
+                return self.end_transaction(key);
             }
-            Outcome::NotAnswered => return self.give_up_answer(now, session, key),
+            Outcome::NotAnswered => return self.give_up_answer(now, key),
         }
         self.timers.set(TimerKey::Server(key), Some(transaction.deadline()));
     }

@@ -11,7 +11,7 @@ use crate::header::split_list;
 use crate::limits::MIN_SESSION_INTERVAL_S;
 use crate::message::{Method, Request};
 use crate::metadata::MetadataReport;
-use crate::offer::Offer;
+use crate::offer::{Offer, StreamRefusal};
 use crate::peer::Peer;
 use crate::response::{ACCEPT, ALLOW, Reply, RequestEcho, SUPPORTED, Status};
 use crate::session_timer::requested_interval;
@@ -35,12 +35,20 @@ pub(super) struct RequestBody {
     pub interval_s: Option<u32>,
 }
 
+/// A session that begins.
+struct NewSession {
+    snapshot: DialogSnapshot,
+    offer: Offer,
+    metadata: Option<MetadataReport>,
+    interval_s: Option<u32>,
+}
+
 impl Server {
-    pub(super) fn handle_request(&mut self, now: Duration, peer: &Peer, request: &Request<'_>) {
+    pub(super) fn handle_request(&mut self, now: Duration, request: &Request<'_>) {
         let key = TransactionKey::of(request);
         if let Some(transaction) = self.transactions.get(&key) {
             if request.method != Method::Ack {
-                self.statistics.peer_mut(peer.remote.ip(), now).repeated += 1;
+                self.statistics.peer_mut(request.peer.remote.ip(), now).repeated += 1;
                 if transaction.repeat() == Outcome::Send {
                     self.transmits.push_back(transaction.transmit());
                 }
@@ -50,33 +58,33 @@ impl Server {
                 return self.acknowledge_transaction(now, key);
             }
         }
-        self.statistics.count_request(peer.remote.ip(), now, request.method);
+        self.statistics.count_request(request.peer.remote.ip(), now, request.method);
         match request.method {
-            Method::Ack => return self.handle_ack(now, peer, request),
-            Method::Cancel => return self.handle_cancel(now, peer, request),
+            Method::Ack => return self.handle_ack(now, request),
+            Method::Cancel => return self.handle_cancel(now, request),
             Method::Other => {
                 let reply = Reply::new(Status::METHOD_NOT_ALLOWED).with("Allow", ALLOW);
-                return self.reply_stateless(now, peer, &request.head, &reply);
+                return self.reply_stateless(now, request, &reply);
             }
             Method::Invite | Method::Bye | Method::Options | Method::Update | Method::Info => {}
         }
         let unknown = unknown_extensions(request);
         if !unknown.is_empty() {
             let reply = Reply::new(Status::BAD_EXTENSION).with("Unsupported", &unknown);
-            return self.reply_stateless(now, peer, &request.head, &reply);
+            return self.reply_stateless(now, request, &reply);
         }
         let session = self.find_session(request);
         match (request.method, session) {
-            (Method::Options, _) if request.to_tag.is_empty() || session.is_some() => {
-                self.handle_options(now, peer, request);
+            (Method::Options, None) if request.to_tag.is_empty() => {
+                self.handle_options(now, request);
             }
-            (_, Some(session)) => self.handle_in_dialog(now, peer, request, session),
+            (_, Some(session)) => self.handle_in_dialog(now, request, session),
             (Method::Invite, None) if request.to_tag.is_empty() => {
-                self.handle_new_invite(now, peer, request);
+                self.handle_new_invite(now, request);
             }
             (_, None) => {
                 let reply = Reply::new(Status::NO_SUCH_DIALOG);
-                self.reply_stateless(now, peer, &request.head, &reply);
+                self.reply_stateless(now, request, &reply);
             }
         }
     }
@@ -90,13 +98,13 @@ impl Server {
 
     /// OPTIONS gets what an INVITE would get, so that a client routes around a recorder that would
     /// refuse it (rule 23).
-    fn handle_options(&mut self, now: Duration, peer: &Peer, request: &Request<'_>) {
+    fn handle_options(&mut self, now: Duration, request: &Request<'_>) {
         let reply = match self.refusal_of_new_session() {
             Some((reply, _)) => reply,
-            None => self.add_contact(Reply::new(Status::OK), peer),
+            None => self.add_contact(Reply::new(Status::OK), &request.peer),
         };
         let reply = add_capabilities(reply);
-        self.reply_stateless(now, peer, &request.head, &reply);
+        self.reply_stateless(now, request, &reply);
     }
 
     /// Why a new session would be refused now.
@@ -112,43 +120,69 @@ impl Server {
         None
     }
 
-    fn handle_new_invite(&mut self, now: Duration, peer: &Peer, request: &Request<'_>) {
+    fn handle_new_invite(&mut self, now: Duration, request: &Request<'_>) {
         let merge_key = TransactionKey::merge_key(request);
         if self.merge_index.contains_key(&merge_key) {
             let reply = Reply::new(Status::LOOP_DETECTED);
-            return self.reply_stateless(now, peer, &request.head, &reply);
+            return self.reply_stateless(now, request, &reply);
         }
-        if self.is_rate_exceeded(now, peer) {
+        if self.is_rate_exceeded(now, &request.peer) {
             let reply = Reply::unavailable(RATE_RETRY_AFTER_S);
-            return self.reply_stateless(now, peer, &request.head, &reply);
+            return self.reply_stateless(now, request, &reply);
         }
         if let Some((reply, problem)) = self.refusal_of_new_session() {
             if let Some(problem) = problem {
-                self.push_problem(peer, None, problem);
+                self.push_problem(&request.peer, None, problem);
             }
-            return self.reply_stateless(now, peer, &request.head, &reply);
+            return self.reply_stateless(now, request, &reply);
         }
-        let tag = self.random.next_token();
+        let tag = self.new_tag(request);
         let headers = match DialogHeaders::read(&request.head) {
             Ok(headers) => headers,
             Err(error) => {
-                self.note_unreadable(now, peer, error);
+                self.note_unreadable(now, &request.peer, error);
                 let reply = Reply::new(Status::BAD_REQUEST).with_warning(&error.to_string());
-                return self.reply(now, peer, request, &tag, &reply);
+                return self.reply(now, request, &tag, &reply);
             }
         };
-        match self.read_request_body(peer, None, request) {
-            Err(reply) => self.reply(now, peer, request, &tag, &reply),
-            Ok(mut body) => match body.offer.take() {
-                Some(offer) => {
-                    let snapshot = self.new_snapshot(peer, request, headers, tag);
-                    self.open_session(now, request, snapshot, offer, body);
+        match self.read_request_body(None, request) {
+            Err(reply) => self.reply(now, request, &tag, &reply),
+            Ok(body) => match self.usable_offer(&body) {
+                Ok(offer) => {
+                    let offer = offer.clone();
+                    let snapshot = self.new_snapshot(request, headers, tag);
+                    let (metadata, interval_s) = (body.metadata, body.interval_s);
+                    let new = NewSession { snapshot, offer, metadata, interval_s };
+                    self.open_session(now, request, new);
                 }
-                None => {
-                    let reply = Reply::new(Status::BAD_REQUEST).with_warning(NO_DESCRIPTION);
-                    self.reply(now, peer, request, &tag, &reply);
-                }
+                Err(reply) => self.reply(now, request, &tag, &reply),
             },
+        }
+    }
+
+    /// The offer of a new session. `Err`: it has none, or no stream that we can record (rule 20).
+    fn usable_offer<'b>(&self, body: &'b RequestBody) -> Result<&'b Offer, Reply> {
+        let Some(offer) = &body.offer else {
+            return Err(Reply::new(Status::BAD_REQUEST).with_warning(NO_DESCRIPTION));
+        };
+        let (codecs, srtp) = (&self.settings.codecs, self.settings.srtp);
+        let refusals = offer.streams.iter().map_while(|stream| stream.select(codecs, srtp).err());
+        let refusals: Vec<StreamRefusal> = refusals.collect();
+        match refusals.first() {
+            Some(refusal) if refusals.len() == offer.streams.len() => {
+                Err(Reply::new(Status::NOT_ACCEPTABLE).with_warning(&refusal.to_string()))
+            }
+            _ => Ok(offer),
+        }
+    }
+
+    /// A tag that no dialog has, even if the seed is not fresh.
+    fn new_tag(&mut self, request: &Request<'_>) -> String {
+        loop {
+            let tag = self.random.next_token();
+            if !self.dialog_index.contains_key(&DialogId::of_answered(request, &tag)) {
+                return tag;
+            }
         }
     }
 
@@ -168,7 +202,6 @@ impl Server {
 
     fn new_snapshot(
         &mut self,
-        peer: &Peer,
         request: &Request<'_>,
         headers: DialogHeaders,
         local_tag: String,
@@ -188,26 +221,20 @@ impl Server {
             routes: headers.routes,
             local_cseq: 0,
             remote_cseq: request.cseq,
-            peer: *peer,
+            peer: request.peer,
             interval_s: None,
             answers: AnswerWriter::new(session_id, *self.random.next_bytes()),
             local_description: Zeroizing::new(Vec::new()),
         }
     }
 
-    fn open_session(
-        &mut self,
-        now: Duration,
-        request: &Request<'_>,
-        snapshot: DialogSnapshot,
-        offer: Offer,
-        body: RequestBody,
-    ) {
+    fn open_session(&mut self, now: Duration, request: &Request<'_>, new: NewSession) {
+        let NewSession { snapshot, offer, metadata, interval_s } = new;
         let peer = snapshot.peer;
-        let Some(echo) = RequestEcho::of(request, &peer) else { return };
+        let Some(echo) = RequestEcho::of(request) else { return };
         let Some(key) = self.begin_transaction(now, request, &echo, &snapshot.local_tag) else {
             let reply = Reply::unavailable(SESSIONS_RETRY_AFTER_S);
-            return self.reply_stateless(now, &peer, &request.head, &reply);
+            return self.reply_stateless(now, request, &reply);
         };
         self.last_session += 1;
         let session = SessionKey(self.last_session);
@@ -223,7 +250,7 @@ impl Server {
             echo,
             method: Method::Invite,
             cseq: request.cseq,
-            interval_s: body.interval_s,
+            interval_s,
             remote_target: None,
         };
         let pending = PendingOffer { request, offer: offer.clone() };
@@ -236,7 +263,7 @@ impl Server {
                 unacknowledged: None,
             },
         );
-        let metadata = body.metadata.unwrap_or_else(|| MetadataReport::parse(None));
+        let metadata = metadata.unwrap_or_else(|| MetadataReport::parse(None));
         self.events.push_back(Event::Offered { session, peer, offer, metadata });
     }
 
@@ -256,7 +283,6 @@ impl Server {
     /// is never a reason to refuse (rule 6).
     pub(super) fn read_request_body(
         &mut self,
-        peer: &Peer,
         session: Option<SessionKey>,
         request: &Request<'_>,
     ) -> Result<RequestBody, Reply> {
@@ -273,7 +299,7 @@ impl Server {
         let body = match Body::parse(content_type, request.body) {
             Ok(body) => body,
             Err(error) => {
-                self.push_problem(peer, session, Problem::Body(error));
+                self.push_problem(&request.peer, session, Problem::Body(error));
                 return Err(refusal_of_body(error));
             }
         };
@@ -281,7 +307,7 @@ impl Server {
             Ok(offer) => offer,
             Err(error) => {
                 let text = error.to_string();
-                self.push_problem(peer, session, Problem::Offer(error));
+                self.push_problem(&request.peer, session, Problem::Offer(error));
                 return Err(Reply::new(Status::BAD_REQUEST).with_warning(&text));
             }
         };

@@ -5,7 +5,6 @@ use super::{Server, TimerKey};
 use crate::dialog::{Dialog, OfferRequest, PendingOffer, Phase, Unacknowledged, read_contact};
 use crate::event::{EndReason, Event, Problem, SessionKey};
 use crate::message::{Method, Request};
-use crate::peer::Peer;
 use crate::response::{Reply, RequestEcho, Status};
 use crate::session_timer::add_interval;
 use crate::transaction::{ClientTransaction, TransactionKey};
@@ -18,7 +17,6 @@ impl Server {
     pub(super) fn handle_in_dialog(
         &mut self,
         now: Duration,
-        peer: &Peer,
         request: &Request<'_>,
         session: SessionKey,
     ) {
@@ -27,24 +25,29 @@ impl Server {
             // An old request that came late (RFC 3261 §12.2.2).
             let reply = Reply::new(Status::SERVER_ERROR)
                 .with_warning("CSeq is lower than that of the last request in the dialog");
-            return self.reply_stateless(now, peer, &request.head, &reply);
+            return self.reply_stateless(now, request, &reply);
         }
         if dialog.phase == Phase::Closing && request.method != Method::Bye {
             let reply = Reply::new(Status::NO_SUCH_DIALOG);
-            return self.reply_stateless(now, peer, &request.head, &reply);
+            return self.reply_stateless(now, request, &reply);
         }
         dialog.snapshot.remote_cseq = request.cseq;
-        dialog.snapshot.peer = *peer;
+        dialog.snapshot.peer = request.peer;
         let tag = dialog.snapshot.local_tag.clone();
         self.refresh_interval(now, session);
         match request.method {
             Method::Bye => {
-                self.reply(now, peer, request, &tag, &Reply::new(Status::OK));
+                self.reply(now, request, &tag, &Reply::new(Status::OK));
                 self.end_by_client(now, session);
             }
-            Method::Info => self.handle_info(now, peer, request, session),
-            Method::Invite | Method::Update => self.handle_offer(now, peer, request, session),
-            Method::Ack | Method::Cancel | Method::Options | Method::Other => {
+            Method::Info => self.handle_info(now, request, session),
+            Method::Invite | Method::Update => self.handle_offer(now, request, session),
+            Method::Options => {
+                // Never 503: a client would take it for the end of the session.
+                let reply = self.add_contact(Reply::new(Status::OK), &request.peer);
+                self.reply(now, request, &tag, &add_capabilities(reply));
+            }
+            Method::Ack | Method::Cancel | Method::Other => {
                 debug_assert!(false, "handled before");
             }
         }
@@ -72,13 +75,7 @@ impl Server {
     }
 
     /// A digit's value is not read: no part of the recorder can tell it (rule 19).
-    fn handle_info(
-        &mut self,
-        now: Duration,
-        peer: &Peer,
-        request: &Request<'_>,
-        session: SessionKey,
-    ) {
+    fn handle_info(&mut self, now: Duration, request: &Request<'_>, session: SessionKey) {
         let Some(dialog) = self.dialogs.get(&session) else { return };
         let tag = dialog.snapshot.local_tag.clone();
         let content_type = request.content_type().unwrap_or_default();
@@ -86,44 +83,38 @@ impl Server {
         if !digit && !request.body.is_empty() {
             let reply = Reply::new(Status::UNSUPPORTED_MEDIA_TYPE);
             let reply = reply.with("Accept", &DIGIT_TYPES.join(", "));
-            return self.reply(now, peer, request, &tag, &reply);
+            return self.reply(now, request, &tag, &reply);
         }
-        self.reply(now, peer, request, &tag, &Reply::new(Status::OK));
+        self.reply(now, request, &tag, &Reply::new(Status::OK));
         if digit {
             self.events.push_back(Event::Digit { session });
         }
     }
 
     /// A re-INVITE or UPDATE.
-    fn handle_offer(
-        &mut self,
-        now: Duration,
-        peer: &Peer,
-        request: &Request<'_>,
-        session: SessionKey,
-    ) {
+    fn handle_offer(&mut self, now: Duration, request: &Request<'_>, session: SessionKey) {
         let Some(dialog) = self.dialogs.get(&session) else { return };
         let tag = dialog.snapshot.local_tag.clone();
         if dialog.pending.is_some() {
-            return self.reply(now, peer, request, &tag, &Reply::new(Status::PENDING));
+            return self.reply(now, request, &tag, &Reply::new(Status::PENDING));
         }
         let remote_target = match read_contact(&request.head) {
             Ok(remote_target) => remote_target,
             Err(error) => {
-                self.note_unreadable(now, peer, error);
+                self.note_unreadable(now, &request.peer, error);
                 let reply = Reply::new(Status::BAD_REQUEST).with_warning(&error.to_string());
-                return self.reply(now, peer, request, &tag, &reply);
+                return self.reply(now, request, &tag, &reply);
             }
         };
         let RequestBody { offer, metadata, interval_s } =
-            match self.read_request_body(peer, Some(session), request) {
+            match self.read_request_body(Some(session), request) {
                 Ok(body) => body,
-                Err(reply) => return self.reply(now, peer, request, &tag, &reply),
+                Err(reply) => return self.reply(now, request, &tag, &reply),
             };
-        let Some(echo) = RequestEcho::of(request, peer) else { return };
+        let Some(echo) = RequestEcho::of(request) else { return };
         let Some(key) = self.begin_transaction(now, request, &echo, &tag) else {
             let reply = Reply::unavailable(1);
-            return self.reply_stateless(now, peer, &request.head, &reply);
+            return self.reply_stateless(now, request, &reply);
         };
         if let Some(transaction) = self.transactions.get_mut(&key) {
             transaction.session = Some(session);
@@ -189,13 +180,13 @@ impl Server {
         self.events.push_back(Event::SnapshotChanged { session, snapshot });
     }
 
-    pub(super) fn handle_ack(&mut self, now: Duration, peer: &Peer, request: &Request<'_>) {
+    pub(super) fn handle_ack(&mut self, now: Duration, request: &Request<'_>) {
         let Some(session) = self.find_session(request) else { return };
         let Some(dialog) = self.dialogs.get_mut(&session) else { return };
         if dialog.unacknowledged.is_none_or(|waiting| waiting.cseq != request.cseq) {
             return;
         }
-        dialog.snapshot.peer = *peer;
+        dialog.snapshot.peer = request.peer;
         let closing = dialog.phase == Phase::Closing;
         self.refresh_interval(now, session);
         self.take_acknowledgement(now, session);
@@ -215,18 +206,17 @@ impl Server {
         self.acknowledge_transaction(now, waiting.transaction);
     }
 
-    pub(super) fn handle_cancel(&mut self, now: Duration, peer: &Peer, request: &Request<'_>) {
+    pub(super) fn handle_cancel(&mut self, now: Duration, request: &Request<'_>) {
         let key = TransactionKey::of_cancelled(request);
         let Some(transaction) = self.transactions.get(&key) else {
             let reply = Reply::new(Status::NO_SUCH_DIALOG);
-            return self.reply_stateless(now, peer, &request.head, &reply);
+            return self.reply_stateless(now, request, &reply);
         };
         let (answered, tag) = (transaction.is_answered(), transaction.tag.clone());
-        self.reply(now, peer, request, &tag, &Reply::new(Status::OK));
-        let session = self.session_of(key);
+        self.reply(now, request, &tag, &Reply::new(Status::OK));
         if !answered {
             let reply = Reply::new(Status::TERMINATED);
-            self.refuse_pending(now, session, key, &reply, EndReason::Cancelled);
+            self.refuse_pending(now, key, &reply, EndReason::Cancelled);
         }
     }
 
@@ -234,12 +224,11 @@ impl Server {
     pub(super) fn refuse_pending(
         &mut self,
         now: Duration,
-        session: Option<SessionKey>,
         key: TransactionKey,
         reply: &Reply,
         reason: EndReason,
     ) {
-        let Some(session) = session else { return };
+        let Some(session) = self.session_of(key) else { return };
         let Some(dialog) = self.dialogs.get_mut(&session) else { return };
         let Some(pending) = dialog.pending.take_if(|pending| pending.request.transaction == key)
         else {
@@ -254,14 +243,9 @@ impl Server {
     }
 
     /// The host has not answered within 32 s.
-    pub(super) fn give_up_answer(
-        &mut self,
-        now: Duration,
-        session: Option<SessionKey>,
-        key: TransactionKey,
-    ) {
+    pub(super) fn give_up_answer(&mut self, now: Duration, key: TransactionKey) {
         let reply = Reply::new(Status::SERVER_ERROR).with_warning("the recorder did not decide");
-        self.refuse_pending(now, session, key, &reply, EndReason::NotAnswered);
+        self.refuse_pending(now, key, &reply, EndReason::NotAnswered);
         if self.transactions.get(&key).is_some_and(|transaction| !transaction.is_answered()) {
             self.end_transaction(key);
         }
@@ -269,13 +253,8 @@ impl Server {
 
     /// The client has not acknowledged a 2xx within 32 s. A new session ends by it (RFC 3261
     /// §13.3.1.4); one that was acknowledged before goes on, because it may be recorded still.
-    pub(super) fn give_up_ack(
-        &mut self,
-        now: Duration,
-        session: Option<SessionKey>,
-        key: TransactionKey,
-    ) {
-        let Some(session) = session else { return };
+    pub(super) fn give_up_ack(&mut self, now: Duration, key: TransactionKey) {
+        let Some(session) = self.session_of(key) else { return };
         let Some(dialog) = self.dialogs.get_mut(&session) else { return };
         if dialog.unacknowledged.take_if(|waiting| waiting.transaction == key).is_none() {
             return;
