@@ -12,6 +12,7 @@ use clap::{CommandFactory, Parser};
 use hushbox::shell::event_loop;
 use hushbox::shell::event_loop::ExitReason;
 use nix::sys::stat::{Mode, umask};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -84,7 +85,9 @@ fn write_manual(folder: &std::path::Path) -> ExitCode {
     match made {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("hushboxd: {}: {error}", folder.display());
+            let text = format!("hushboxd: {}: {error}\n", folder.display());
+            // With a closed stderr, the exit code still tells.
+            drop(std::io::stderr().write_all(text.as_bytes()));
             ExitCode::from(73)
         }
     }

@@ -140,13 +140,17 @@ fn is_printable(text: &str) -> bool {
 }
 
 fn is_name(text: &str) -> bool {
-    is_printable(text) && text.len() <= NAME_BYTES_MAX && text.trim() == text
+    is_printable(text)
+        && text.len() <= NAME_BYTES_MAX
+        && text.trim() == text
+        && !text.chars().any(protocol::text::is_invisible)
 }
 
 /// Names, labels, devices and phones.
 pub(super) const NAME: TextRule = TextRule {
     is_valid: is_name,
-    allowed: "a text of 1 to 32 bytes without control characters or outer spaces",
+    allowed: "a text of 1 to 32 bytes without control characters, characters that cannot be seen, \
+              or outer spaces",
     is_secret: false,
 };
 
@@ -177,7 +181,7 @@ pub(super) const BOX_NAME: TextRule = TextRule {
 pub(super) const USERNAME: TextRule = TextRule {
     is_valid: |text| is_name(text) && !text.contains(['\\', '@', '/']) && !text.contains(' '),
     allowed: "a network id of 1 to 32 bytes, not fully qualified: no \\ @ / or space \
-              (the domain has a key of its own)",
+              (the domain has a key of its own), no characters that cannot be seen",
     is_secret: false,
 };
 
@@ -216,7 +220,8 @@ mod tests {
         let long = "x".repeat(NAME_BYTES_MAX);
         assert!((NAME.is_valid)(&long) && !(NAME.is_valid)(&format!("{long}x")));
         assert!(NAME.allowed.contains(&NAME_BYTES_MAX.to_string()));
-        for bad in ["", " x", "x ", "a\nb", "\u{7f}"] {
+        let unseen = ["bo\u{200b}ss", "\u{202e}ssob", "bo\u{ad}ss", "boss\u{feff}"];
+        for bad in ["", " x", "x ", "a\nb", "\u{7f}"].into_iter().chain(unseen) {
             assert!(!(NAME.is_valid)(bad), "{bad:?}");
         }
         assert!(

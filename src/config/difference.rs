@@ -38,7 +38,7 @@ macro_rules! rows {
 }
 
 const ROWS: [Row; 39] = rows! {
-    "box.name" AtStart name;
+    "box.name" Live name;
     "box.time_zone" Live time_zone;
     "box.data" AtStart data;
     "on_demand.enabled" Live on_demand.enabled;

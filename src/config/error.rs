@@ -168,9 +168,16 @@ pub(super) fn shorten_text(text: &str) -> String {
     protocol::text::excerpt(text).into_owned()
 }
 
-/// Quotes a text for people: shortened, without control characters.
+/// Quotes a text for people: shortened, with control characters and unseen ones escaped.
 pub(super) fn quote_text(text: &str) -> String {
-    format!("{:?}", shorten_text(text))
+    let mut quoted = String::new();
+    for c in format!("{:?}", shorten_text(text)).chars() {
+        match protocol::text::is_invisible(c) {
+            true => quoted.extend(c.escape_unicode()),
+            false => quoted.push(c),
+        }
+    }
+    quoted
 }
 
 /// Returns ` (did you mean holdback_ms?)`, or an empty string.

@@ -15,6 +15,7 @@ use crate::audio::channel::ChannelIndex;
 use crate::calls::call::{Call, CallEnd};
 use crate::calls::directory::AgentIndex;
 use crate::calls::schedule;
+use crate::id::SessionId;
 use crate::job::Ticket;
 use crate::limits;
 use crate::recorder::recording::interrupted::InterruptedRecording;
@@ -33,13 +34,14 @@ impl Recorder {
         self.directory.find_by_phone(device).or_else(|| self.last_agent_at(device))
     }
 
-    /// The agent of the newest log-in at the device's workstation. The one before gets the device
-    /// back when the newest logs out.
+    /// The agent whose client started last at the device's workstation. The one before gets the
+    /// device back when that one logs out. A client that connects again, as after a restart of the
+    /// box, keeps its place.
     fn last_agent_at(&self, device: &str) -> Option<AgentIndex> {
         // An agent who logged out during a blackout still owns it (G5).
         let masked = |agent: &&AgentIndex| self.blackouts.active_of(**agent).is_some();
         let sits = |session: &&super::Session| self.workstation_device(session) == Some(device);
-        let newest = || self.sessions.iter().filter(sits).max_by_key(|session| session.log_in);
+        let newest = || self.sessions.iter().filter(sits).max_by_key(|session| session.started);
         let seated = self.calls.seats.get(device).filter(masked).copied();
         seated.or_else(|| newest()?.logged_in_agent())
     }
@@ -51,10 +53,20 @@ impl Recorder {
     }
 
     /// Assigns the calls of a workstation's device to the agent who just logged in there, unless
-    /// the PBX or a phone assigns them. Blackouts stay on those calls.
-    pub(super) fn agent_at_workstation(&mut self, now: Now, agent: AgentIndex, device: &str) {
-        self.calls.seats.insert(device.to_string(), agent);
+    /// the PBX, a phone, or a client that started later has them. Blackouts stay on those calls.
+    pub(super) fn agent_at_workstation(
+        &mut self,
+        now: Now,
+        (id, agent): (SessionId, AgentIndex),
+        device: &str,
+    ) {
         self.mark_agents_at(device);
+        let here =
+            self.sessions.iter().filter(|session| self.workstation_device(session) == Some(device));
+        if here.max_by_key(|session| session.started).is_none_or(|newest| newest.id != id) {
+            return;
+        }
+        self.calls.seats.insert(device.to_string(), agent);
         let others = |call: &&Call| {
             let assigned = call.named_agent.or(call.phone_owner);
             call.device == device && assigned.is_none() && call.workstation_agent != Some(agent)

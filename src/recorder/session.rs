@@ -49,6 +49,8 @@ pub struct Principal {
     pub machine: Option<String>,
     /// The domain that hello named.
     pub domain: Option<String>,
+    /// The program's own name, with its start if it told one.
+    pub client: Option<String>,
     /// Whether hello said `via=portal`.
     pub via: bool,
     /// A technician's PIN hash at hello.
@@ -88,8 +90,9 @@ pub struct Session {
     /// The announced video segment whose data block has not arrived.
     pub piece: Option<crate::recorder::screen::SegmentHeader>,
     pub who: Option<Principal>,
-    /// Sequence number of its accepted `hello`, over all sessions.
-    pub log_in: u64,
+    /// When its program started, or else said hello; then the number of its `hello`, over all
+    /// sessions.
+    pub started: (WallTime, u64),
     pub since: WallTime,
     pub opened: MonoTime,
     pub last_line: MonoTime,
@@ -138,7 +141,7 @@ impl Session {
             enrols_with: None,
             piece: None,
             who: None,
-            log_in: 0,
+            started: (now.wall, 0),
             since: now.wall,
             opened: now.mono,
             last_line: now.mono,

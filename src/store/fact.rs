@@ -363,7 +363,7 @@ pub enum Fact {
     FieldSet { id: RecordingId, field: u8, by: String, value: SealedBytes },
     /// A recording was protected from deletion, or released.
     Protected { id: RecordingId, on: bool, by: String },
-    /// A recording was deleted together with its key. `why`: `retention`, `request`.
+    /// A recording was deleted together with its key. `why`: `retention`, `empty`, `request`.
     Deleted { id: RecordingId, why: String, by: String },
     /// A workstation received a certificate, which replaces any earlier one.
     Enrolled(EnrolledWorkstation),

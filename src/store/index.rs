@@ -87,6 +87,8 @@ pub struct Index {
     /// Retention ends, in the proven time, of the records that may be deleted: ended, not
     /// protected, not deleted.
     due: BTreeSet<(WallTime, RecordingId)>,
+    /// Those of them that have no audio and that nobody asked for.
+    empty: BTreeSet<RecordingId>,
     /// Records deleted since the daemon started, with their start times if known. Their files may
     /// still exist.
     deletions: BTreeMap<RecordingId, Option<WallTime>>,
@@ -263,6 +265,7 @@ impl Index {
     fn change_retention(&mut self, id: RecordingId, change: impl FnOnce(&mut Record)) {
         let until = self.records.get(&id).map(Record::retention_end);
         until.map(|until| self.due.remove(&(until, id)));
+        self.empty.remove(&id);
         self.change_record(id, change);
         self.set_due(id);
     }
@@ -272,6 +275,9 @@ impl Index {
         let Some(record) = self.records.get(&id) else { return };
         if record.deleted.is_none() && !record.is_protected && !record.is_running() {
             self.due.insert((record.retention_end(), id));
+            if record.is_empty() {
+                self.empty.insert(id);
+            }
         }
     }
 
@@ -468,6 +474,12 @@ impl Index {
     pub fn expired_records(&self, now: WallTime) -> impl Iterator<Item = &Record> {
         let due = self.due.iter().take_while(move |(until, _)| *until <= now);
         due.filter_map(|(_, id)| self.records.get(id))
+    }
+
+    /// Iterates over the records without audio that nobody asked for.
+    pub fn empty_records(&self) -> impl Iterator<Item = &Record> {
+        let records = self.empty.iter().filter_map(|id| self.records.get(id));
+        records.filter(|record| record.is_empty())
     }
 
     /// Iterates over the records deleted since the daemon started, with their start times if known.

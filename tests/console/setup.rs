@@ -49,7 +49,7 @@ fn h2_setup_over_serial_writes_the_config() {
     assert!(cable.ask("config pin field pin=12").1.starts_with("err config "));
     assert!(cable.ask("config set audio.codec pcm").1.starts_with("err bad-argument "));
     assert_eq!(config(&story), before);
-    assert_eq!(cable.ask("config set box.name cabinet-7").1, "ok restart=yes");
+    assert_eq!(cable.ask("config set box.name cabinet-7").1, "ok restart=no");
     assert_eq!(cable.ask("config set box.time_zone Europe/Berlin").1, "ok restart=no");
     assert_eq!(cable.ask("config listen 127.0.0.1:0 off").1, "ok restart=no");
     assert_eq!(cable.ask("config listen 127.0.0.1:0 plain").1, "ok restart=no");
@@ -80,7 +80,10 @@ fn h2_setup_over_serial_writes_the_config() {
     // No other kind may.
     story.client_over_unix("hello cti").err("config set box.name x", "denied");
     story.client_over_unix("hello monitor").err("config pin field pin=00000", "denied");
-    // After a restart the box has its name, and what it signed before is its own.
+    // The box has its name at once and after a restart, and what it signed before is its own.
+    let about = client.ask("status").rows;
+    let named = about.iter().any(|row| row.text.contains("name=cabinet-7"));
+    assert!(named, "{about:?}");
     client.ok("shutdown");
     assert_eq!(story.ends().code(), Some(0));
     story.assert_verified();
@@ -113,7 +116,7 @@ fn h2_setup_works_without_privileges() {
     let mut client = story.client_over_unix(HELLO);
     let rows = client.ask("status").rows;
     assert!(["yes", "no", "unknown"].contains(&rows[0].get("time_sync")), "{}", rows[0].text);
-    assert!(client.ok("config set box.name cabinet-8").is("restart", "yes"));
+    assert!(client.ok("config set box.name cabinet-8").is("restart", "no"));
     let file = std::fs::metadata(story.config()).unwrap();
     let kept = (file.uid(), file.gid(), file.mode() & 0o777);
     assert_eq!(kept, (0, NOBODY, 0o640), "its own now, and its readers' as before");
@@ -150,7 +153,6 @@ fn h2_console_asks_for_the_first_settings() {
     let shown = terminal.when("Repeat PIN: ", "13579\n");
     terminal.when("saved", "");
     terminal.when("Technician to set a new PIN for: ", "\n");
-    terminal.when("take effect after a restart", "");
     terminal.when("hushbox> ", "keys\r");
     terminal.when("on-this-box", "");
     terminal.when("hushbox> ", "exit\r");

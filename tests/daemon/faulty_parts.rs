@@ -118,6 +118,7 @@ fn h4_board_that_cannot_be_polled_is_its_own_alarm() {
     let mut watcher = watch(&story);
     let text = alarm_text(&mut watcher, "101");
     assert!(text.contains("cannot be waited for"), "{text}");
+    assert_eq!(text.matches("board").count(), 1, "named once: {text}");
     record_a_call(&story, &mut watcher);
     story.signal(Signal::SIGTERM);
     assert_eq!(story.ends().code(), Some(0), "{}", story.log());

@@ -27,6 +27,17 @@ fn sim() -> Daemon {
     Daemon::new(Site::sim(&[1]))
 }
 
+/// As `assert_refused`, for the manual page: the exit code tells, even if nobody reads stderr.
+#[test]
+fn h4_manual_that_cannot_be_written_ends_with_its_code_when_stderr_is_closed() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(testkit::program("hushbox", "hushboxd"));
+    command.arg("--manual").arg(file.path()).stderr(writer);
+    assert_eq!(command.status().unwrap().code(), Some(73));
+}
+
 #[test]
 fn second_daemon_on_a_data_directory_is_refused() {
     let mut story = sim();

@@ -144,7 +144,7 @@ fn visit(story: &Daemon) {
         technician.ok(line);
     }
     technician.ok("enrol WS-042 kinds=agent");
-    assert!(technician.ok("config set box.name cabinet-7").is("restart", "yes"));
+    assert!(technician.ok("config set box.name cabinet-7").is("restart", "no"));
     technician.ok("config set box.time_zone Europe/Berlin");
     technician.ok("config pin field pin=97531");
     technician.ok("config reload");

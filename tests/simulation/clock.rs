@@ -418,7 +418,8 @@ fn random_clocks(seed: u64) {
 #[test]
 fn h6_random_clocks_delete_nothing_before_its_retention_has_passed() {
     let one = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    for seed in one.map_or(0..20, |seed: u64| seed..seed + 1) {
+    let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(20);
+    for seed in one.map_or(0..seeds, |seed: u64| seed..seed + 1) {
         println!("SEED={seed}");
         random_clocks(seed);
     }

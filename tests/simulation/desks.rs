@@ -2,6 +2,7 @@
 //!
 //! The phone of the desk belongs to the newest log-in. A phone that is an agent's own does not.
 
+use hushbox::recorder::Input;
 use testkit::rng::Rng;
 use testkit::sim::SimBox;
 use testkit::sim::site::{Site, answer, pair, value};
@@ -150,4 +151,81 @@ fn d1_three_people_share_a_desk() {
             assert_eq!(owner(&mut sim, feed), expected, "seed {seed}: {steps:?}");
         }
     }
+}
+
+/// A client of an agent that tells when it started, as the desktop client does.
+fn log_in_started(sim: &mut SimBox, agent: &str, started_s: u64) -> u32 {
+    let program = protocol::program::format_program("desk", "0.1", started_s * 1000, 7);
+    sim.hello(&format!("agent user={agent} machine=DESK-1 client={program}"))
+}
+
+/// Whichever client reconnects last after a restart used to own the phone, and whichever link
+/// flapped last.
+#[test]
+fn d1_client_that_connects_again_keeps_its_place_at_the_desk() {
+    for order in [["a1", "a2"], ["a2", "a1"]] {
+        let (mut sim, feed) = office();
+        let start_of = |agent: &str| if agent == "a1" { 1_800_000_000 } else { 1_800_003_600 };
+        for agent in ["a1", "a2"] {
+            log_in_started(&mut sim, agent, start_of(agent));
+        }
+        sim.say(feed, "call start device=1001 call=c1");
+        assert_eq!(owner(&mut sim, feed), "a2");
+        log_in_started(&mut sim, "a1", start_of("a1"));
+        assert_eq!(owner(&mut sim, feed), "a2", "the link of the first one flapped");
+        sim.restart(true);
+        for agent in order {
+            log_in_started(&mut sim, agent, start_of(agent));
+        }
+        let feed = sim.hello("cti user=pbx");
+        assert_eq!(owner(&mut sim, feed), "a2", "{order:?}: the call that went on");
+        sim.say(feed, "call stop device=1001 call=c1");
+        sim.say(feed, "call start device=1001 call=c2");
+        assert_eq!(owner(&mut sim, feed), "a2", "{order:?}: a new call");
+        // Another start of the first one's client is another log-in.
+        log_in_started(&mut sim, "a1", 1_800_007_200);
+        assert_eq!(owner(&mut sim, feed), "a1");
+    }
+}
+
+#[test]
+fn d1_desk_goes_by_log_in_when_clients_tell_no_start_and_the_clock_is_set_back() {
+    let (mut sim, feed) = office();
+    log_in(&mut sim, "a1");
+    sim.now.wall.0 -= 3_600_000;
+    log_in(&mut sim, "a2");
+    sim.say(feed, "call start device=1001 call=c1");
+    assert_eq!(owner(&mut sim, feed), "a2");
+}
+
+/// What a dead connection still delivers was sent before the agent's newest press.
+#[test]
+fn g5_late_stop_of_an_earlier_connection_ends_no_newer_blackout() {
+    let (mut sim, feed) = office();
+    let old = log_in_started(&mut sim, "a1", 1_800_000_000);
+    // Other clients of the agent are no earlier connection of this one.
+    let others = [
+        log_in_started(&mut sim, "a1", 1_800_000_001),
+        log_in(&mut sim, "a1"),
+        log_in(&mut sim, "a1"),
+        sim.hello("agent user=a1 machine=WS-9 client=desk/0.1#1a3185c5000-0007"),
+    ];
+    let colleague = log_in_started(&mut sim, "a2", 1_800_000_000);
+    sim.say(feed, "call start device=1001 call=c1 agent=a1");
+    sim.say(old, "record start");
+    sim.run_ms(4000);
+    assert!(answer(&sim.say(old, "blackout start")).starts_with("ok"));
+    let new = log_in_started(&mut sim, "a1", 1_800_000_000);
+    assert!(answer(&sim.say(new, "blackout start")).starts_with("ok"));
+    assert!(sim.is_closed(old));
+    let session = hushbox::id::SessionId(old.into());
+    let line = Input::Line { session, line: Ok("blackout stop"), woke: sim.now.mono };
+    sim.input(line);
+    sim.run_ms(1000);
+    assert_eq!(value(&state(&mut sim, new), "blackout"), "on");
+    for client in others.into_iter().chain([colleague]) {
+        assert!(!sim.is_closed(client));
+        sim.ping(client);
+    }
+    assert!(answer(&sim.say(others[1], "blackout stop")).starts_with("ok blackout=off"));
 }

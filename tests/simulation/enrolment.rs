@@ -106,6 +106,19 @@ fn enrolment_lasts_over_days_until_revoked() {
 }
 
 #[test]
+fn no_code_is_made_for_a_name_with_characters_that_cannot_be_seen() {
+    let mut sim = a_box();
+    let technician = technician(&mut sim);
+    for name in ["WS\u{200b}-042", "\u{202e}240-SW", "WS-042\u{feff}", "WS\u{ad}042"] {
+        let said = sim.say(technician, &format!("enrol \"{name}\""));
+        let refused = answer(&said);
+        assert!(refused.starts_with("err bad-argument") && refused.contains("seen"), "{said:?}");
+    }
+    let said = sim.say(technician, "enrol \"PC Jörg 山田\"");
+    assert!(answer(&said).starts_with("ok code="), "{said:?}");
+}
+
+#[test]
 fn h4_disk_away_refuses_enrolment_and_revokes_at_once() {
     let mut sim = a_box();
     let certificate = enrolled(&mut sim, b"request");

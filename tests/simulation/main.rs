@@ -28,6 +28,7 @@ mod reload;
 mod retention;
 mod schedules;
 mod screens;
+mod sip;
 mod transcripts;
 mod watchdog;
 mod worker_failure;

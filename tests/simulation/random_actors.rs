@@ -1,9 +1,11 @@
 //! What must hold whatever clients do, in whatever order, with whatever rights.
 //!
-//! `SEED=n cargo test --test simulation random_actors` runs one seed and prints its steps.
+//! `SEED=n cargo test --test simulation random_actors` runs one seed and prints its steps;
+//! `make sim SEEDS=n` runs many.
 
 use testkit::random_actors::RandomActors;
 
+/// Seeds that always run.
 const SEEDS: u64 = 12;
 const STEPS: usize = 90;
 
@@ -21,12 +23,13 @@ fn run(seed: u64) {
 
 #[test]
 fn a5_b2_f2_g1_random_actors_never_break_the_rules() {
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    match seed {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let seeds = number("SEEDS").unwrap_or(SEEDS);
+    match number("SEED") {
         Some(seed) => run(seed),
         None => std::thread::scope(|scope| {
             for first in [1, 2] {
-                scope.spawn(move || (first..=SEEDS).step_by(2).for_each(run));
+                scope.spawn(move || (first..=seeds).step_by(2).for_each(run));
             }
         }),
     }

@@ -15,10 +15,14 @@ use testkit::world::{AGENTS, World, WorldSettings};
 
 const STEPS: usize = 60;
 
-/// Seeds that found something in the box, beyond those that always run. 220: a press, while a stop
-/// of an ended call was on its way, opened a blackout of nothing. 1519: the stop of a blackout that
-/// a start found open without a call said `to=0`.
-const FOUND: [u64; 3] = [220, 360, 1519];
+/// Seeds that found something in the box or in its model, beyond those that always run. 220: a
+/// press, while a stop of an ended call was on its way, opened a blackout of nothing. 811: the end
+/// of a blackout at its ceiling crossed the stop of another client. 1519: the stop of a blackout
+/// that a start found open without a call said `to=0`. 1911: the image was looked at while a press
+/// waited for its answer. 3275: a press came right after the ceiling. 4274: the image was looked at
+/// right after a failed sync. 4423: a press of a supervisor was answered before the stop that it
+/// revoked.
+const FOUND: [u64; 8] = [220, 360, 811, 1519, 1911, 3275, 4274, 4423];
 
 fn site(rng: &mut Rng) -> WorldSettings {
     let holdback_ms = *rng.pick(&[200, 600, 1500]);

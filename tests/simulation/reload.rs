@@ -57,14 +57,14 @@ fn h2_reload_names_the_keys_that_wait_until_file_and_box_agree() {
         "an unchanged file"
     );
     let other = site.toml().replace("holdback_ms = 1000", "holdback_ms = 5000\nwrapup_s = 7");
-    let other = other.replace("name = \"box-01\"", "name = \"box-02\"");
-    let keys = "box.name,audio.holdback_ms";
+    let other = other.replace("seal = false", "seal = true");
+    let keys = "audio.holdback_ms,store.seal";
     let said = reload(&mut sim, field, other.clone());
     let wanted = format!("ok applied=audio.wrapup_s waits={keys} restart=yes keys={keys}");
     assert_eq!(said, wanted);
     assert_eq!(sim.alarms(watcher), [511]);
     let rows = sim.say(field, "alarms").join("\n");
-    assert!(rows.contains("box.name, audio.holdback_ms; restart the box"), "{rows}");
+    assert!(rows.contains("audio.holdback_ms, store.seal; restart the box"), "{rows}");
     // The check says the same of the file, and the file put back ends the alarm.
     let said = sim.say(field, "config check");
     assert_eq!(answer(&said), format!("ok applied=- waits={keys} restart=yes keys={keys}"));
@@ -76,9 +76,28 @@ fn h2_reload_names_the_keys_that_wait_until_file_and_box_agree() {
     // A restart applies what waited.
     reload(&mut sim, field, other);
     sim.restart(false);
-    assert_eq!((sim.config.name.as_str(), sim.config.audio.holdback_ms), ("box-02", 5000));
+    assert_eq!((sim.config.store.seal, sim.config.audio.holdback_ms), (true, 5000));
     let field = sim.hello("technician user=field pin=2468");
     assert_eq!(answer(&sim.say(field, "config reload")), "ok applied=- waits=- restart=no");
+}
+
+#[test]
+fn h2_new_name_applies_at_once_and_signatures_keep_theirs() {
+    let site = full();
+    let mut sim = started(&site);
+    let field = sim.hello("technician user=field pin=2468");
+    let other = site.toml().replace("name = \"box-01\"", "name = \"box-02\"");
+    assert_eq!(reload(&mut sim, field, other), "ok applied=box.name waits=- restart=no");
+    let about = sim.say(field, "status").join("\n");
+    assert!(about.contains("what=box name=box-02 "), "{about}");
+    let newcomer = sim.client(&[protocol::Kind::Monitor]);
+    let greeting = sim.news(newcomer).join("\n");
+    assert!(greeting.contains("box-02"), "{greeting}");
+    // What was signed before and after is verified with the name of the first start.
+    sim.run_ms(2000);
+    sim.assert_clean();
+    sim.restart(false);
+    sim.assert_clean();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use hushbox::id::RecordingId;
 use hushbox::store::fact::{Fact, SealedBytes};
+use hushbox::store::index::RecordFilter;
 use hushbox::store::journal::{JournalItem, JournalReader};
 use hushbox::store::seal::{self, DataKey};
 use hushbox::store::{layout, media};
@@ -196,6 +197,63 @@ fn h6_deleted_audio_is_not_on_the_disk() {
     story.sim.run_ms(1000);
     assert_eq!(story.audible(1, 0..=90_000), 0);
     story.sim.assert_clean();
+}
+
+/// Ids of the recordings of a call, from the journal.
+fn recordings_of_call(story: &Story, call: &str) -> Vec<String> {
+    let (journal, all) = (story.sim.journal(), RecordFilter::default());
+    let records = journal.list_records(&all);
+    let of_call = records.filter(|record| record.began.call.call == call);
+    of_call.map(|record| record.id().to_string()).collect()
+}
+
+/// A call that starts and stops before any audio comes. Returns its recordings.
+fn empty_call(story: &mut Story, call: &str, commands: &[(bool, &str)]) -> Vec<String> {
+    let start = format!("call start device=1001 call={call} ani=555400");
+    story.sim.say(story.feed, &start);
+    for (is_agent, line) in commands {
+        let client = if *is_agent { story.agent } else { story.feed };
+        let said = story.sim.say(client, line);
+        assert!(last(&said).starts_with("ok"), "{line}: {said:?}");
+    }
+    story.sim.say(story.feed, &format!("call stop device=1001 call={call}"));
+    recordings_of_call(story, call)
+}
+
+#[test]
+fn h6_recording_without_audio_is_kept_only_if_it_was_asked_for() {
+    let mut story = Story::new(&site().full_time());
+    story.sim.run_ms(1000);
+    let unwanted = empty_call(&mut story, "e1", &[]);
+    assert_eq!(unwanted.len(), 1, "the schedule began it");
+    // Nothing is deleted while the agent can still add to the record.
+    story.sim.run_ms(2000);
+    assert_eq!(story.deleted(&unwanted[0]), None);
+    let agents = empty_call(&mut story, "e2", &[(true, "record start")]);
+    let others = empty_call(&mut story, "e3", &[(false, "record start device=1001")]);
+    let noted = empty_call(&mut story, "e4", &[(true, "update 1 \"wrong number\"")]);
+    // The power fails before the deletion; the next start has to find the record.
+    story.sim.restart(true);
+    story.log_in();
+    assert!(story.has_file(&unwanted[0]));
+    story.sim.run_ms(130_000);
+    assert_eq!(story.deleted(&unwanted[0]).as_deref(), Some("empty"));
+    assert!(!story.has_file(&unwanted[0]) && !story.ids().contains(&unwanted[0]));
+    for kept in [&agents, &others, &noted] {
+        assert!(!kept.is_empty());
+        assert!(
+            kept.iter().all(|id| story.deleted(id).is_none() && story.has_file(id)),
+            "{kept:?}"
+        );
+    }
+    story.sim.assert_clean();
+    // One frame of audio is enough to keep a recording.
+    story.sim.say(story.feed, "call start device=1001 call=short");
+    story.sim.run_ms(20);
+    story.sim.say(story.feed, "call stop device=1001 call=short");
+    story.sim.run_ms(130_000);
+    let short = recordings_of_call(&story, "short");
+    assert!(short.len() == 1 && story.deleted(&short[0]).is_none() && story.has_file(&short[0]));
 }
 
 #[test]

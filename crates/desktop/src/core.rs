@@ -154,6 +154,8 @@ enum PendingKind {
 pub struct Core {
     settings: Settings,
     logged_in_user: LoggedInUser,
+    /// How this run of the program names itself to the box.
+    program: String,
     phase: Phase,
     epoch: u64,
     retry: RetryPolicy,
@@ -184,11 +186,12 @@ pub struct Core {
 impl Core {
     /// The state before `Input::Launch`.
     #[must_use]
-    pub fn new(settings: Settings, logged_in_user: LoggedInUser) -> Core {
+    pub fn new(settings: Settings, logged_in_user: LoggedInUser, program: String) -> Core {
         let retry = RetryPolicy::with_interval(settings.mode.into(), settings.retry_ms);
         Core {
             settings,
             logged_in_user,
+            program,
             phase: Phase::Connecting { standby: None },
             epoch: 0,
             retry,
@@ -343,7 +346,7 @@ impl Core {
             user: Some(self.user_name().to_owned()),
             domain: domain.or_else(|| self.logged_in_user.domain.clone()),
             machine: self.settings.machine.clone().or(host),
-            client: Some(concat!("desk/", env!("CARGO_PKG_VERSION")).to_owned()),
+            client: Some(self.program.clone()),
             ..Login::new(Kind::Agent)
         }
     }

@@ -4,7 +4,8 @@
 //! `Command` from them, with the help of `table`. `tolerant` reads invalid lines of a call feed.
 //! `reply` and `state` write the answers of a box, and the `client` state machine reads them.
 //! `code`, `kind` and `permission` hold the words that never change; `access` defines what an entry
-//! of the table requires of a session, and `name` which names are the same. `docs/protocol.md` is
+//! of the table requires of a session, `name` which names are the same, and `program` how client
+//! programs name themselves. `docs/protocol.md` is
 //! the manual; its list of commands is generated from `table`.
 //!
 //! Nothing here does I/O, reads a clock, starts a thread or imports another crate of Hushbox.
@@ -21,6 +22,7 @@ pub mod name;
 pub mod one_time;
 mod parse;
 pub mod permission;
+pub mod program;
 pub mod reply;
 pub mod state;
 pub mod table;

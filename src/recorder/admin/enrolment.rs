@@ -195,6 +195,10 @@ impl Recorder {
             let text = "no [[listen]] has tls = true: there is nothing to enrol for";
             return Err(Refusal::new(Code::Config, text));
         }
+        if machine.chars().any(protocol::text::is_invisible) {
+            let text = "MACHINE has characters that cannot be seen; type the name anew";
+            return Err(Refusal::new(Code::BadArgument, text));
+        }
         let kinds = if kinds.is_empty() { DEFAULT_KINDS.to_vec() } else { kinds };
         let until = now.mono.after_ms(limits::ENROLMENT_CODE_MS);
         let pass = PendingEnrolment { machine, kinds, issued_by, expires_at: until };

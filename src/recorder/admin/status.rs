@@ -132,7 +132,11 @@ impl Recorder {
         }
         match &trouble {
             Some(text) => {
-                let text = format!("board {name}: {text}");
+                // A board's own errors name it already.
+                let text = match text.strip_prefix(&format!("board `{name}`")) {
+                    Some(rest) => format!("board {name}{rest}"),
+                    None => format!("board {name}: {text}"),
+                };
                 self.journal.raise_alarm(now, crate::alarm::AlarmCode::BoardDown, &name, text);
             }
             None => self.journal.clear_alarm(now, crate::alarm::AlarmCode::BoardDown, &name),

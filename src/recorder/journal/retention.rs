@@ -1,11 +1,12 @@
-//! Deletion of records: expired, or on request (H6).
+//! Deletion of records: expired, empty, or on request (H6).
 //!
 //! A deletion is a fact first. When that is durable, the media file is removed, and with it the
 //! only copy of the data key for audio, numbers and fields. The call's numbers are also in the
 //! journal, under the recorder's call key. That key is therefore replaced: live calls are noted
 //! under a new key, then the old key is deleted. The next start finishes an interrupted deletion.
 //!
-//! Records expire by the proven time, not by the wall clock (see `clock`).
+//! Records expire by the proven time, not by the wall clock (see `clock`). A record without audio
+//! that only a schedule wanted is deleted after its call's wrap-up.
 //!
 //! Protected records, running recordings, and records of calls still in memory are never deleted.
 
@@ -115,22 +116,29 @@ impl Recorder {
         }
     }
 
-    /// Deletes some of the expired records.
+    /// Deletes some of the expired records, and some of the empty ones.
     fn delete_expired(&mut self, now: Now) {
-        let proven = self.journal.proven_time(now);
-        let due = self
-            .journal
-            .index
-            .expired_records(proven)
-            .filter(|record| !self.is_record_in_use(record));
-        let due = due.map(|record| (record.id(), record.retention_end()));
-        let due: Vec<_> = due.take(limits::DELETIONS_PER_TURN).collect();
+        let (index, proven) = (&self.journal.index, self.journal.proven_time(now));
+        let is_unused = |record: &&Record| !self.is_record_in_use(record);
+        let empty = index.empty_records().filter(is_unused).map(|record| (record.id(), None));
+        let due = index.expired_records(proven).filter(|record| !record.is_empty());
+        let due = due.filter(is_unused).map(|record| (record.id(), Some(record.retention_end())));
+        let due: Vec<_> = empty.chain(due).take(limits::DELETIONS_PER_TURN).collect();
         let more = due.len() == limits::DELETIONS_PER_TURN;
         let pause = if more { limits::RETENTION_BACKLOG_MS } else { limits::RETENTION_INTERVAL_MS };
         self.retention.next = now.mono.after_ms(pause);
         for (id, until) in due {
-            log::info!("recording {id} is deleted: it was to be kept until {until}");
-            self.erase_record(now, id, "retention", "box");
+            let why = match until {
+                Some(until) => {
+                    log::info!("recording {id} is deleted: it was to be kept until {until}");
+                    "retention"
+                }
+                None => {
+                    log::info!("recording {id} is deleted: it ended before its first sample");
+                    "empty"
+                }
+            };
+            self.erase_record(now, id, why, "box");
         }
     }
 

@@ -15,7 +15,7 @@ use crate::recorder::{Output, Peer, Principal, Recorder, RejectReason, Session, 
 use crate::time::Now;
 use crate::trace::TraceEvent;
 use protocol::name::is_same_name;
-use protocol::{Code, Hello, Kind, Refusal, Request, reply};
+use protocol::{Code, Hello, Kind, Refusal, Request, program, reply};
 
 /// One message for every refused technician, so that it reveals nothing.
 const NOT_LET_IN: &str = "the name or the PIN is wrong";
@@ -287,6 +287,7 @@ impl Recorder {
             agent,
             machine: text(&hello.machine),
             domain: text(&hello.domain),
+            client: text(&hello.client),
             via: hello.via,
             pin_hash: None,
         }
@@ -300,7 +301,7 @@ impl Recorder {
         if who.kind == Kind::Cti {
             self.journal.clear_alarm(now, alarm::AlarmCode::CtiLost, "");
         }
-        self.sessions.log_in(id, who);
+        self.sessions.log_in(now.wall, id, who);
     }
 
     pub(in crate::recorder) fn hello_reply(
@@ -365,13 +366,38 @@ impl Recorder {
         }
         line.end();
         self.log_in_session(now, id, who);
+        self.close_superseded_sessions(now, id);
         if let Some(seat) = seat {
-            self.agent_at_workstation(now, index, &seat);
+            self.agent_at_workstation(now, (id, index), &seat);
         }
         let own: Vec<_> = self.calls.live_of(index).map(|call| call.number).collect();
         own.into_iter().for_each(|number| self.start_recall(number));
         self.stale_agents.insert(index);
         Response::immediate(bytes)
+    }
+
+    /// Closes the earlier connections of the program that just said hello. What is still on its way
+    /// there was sent before this hello, so it must not act after what follows: a late `blackout
+    /// stop` would end a newer blackout.
+    fn close_superseded_sessions(&mut self, now: Now, id: SessionId) {
+        let Some(new) = self.sessions.get(id).and_then(|session| session.who.as_ref()) else {
+            return;
+        };
+        let (Some(agent), Some(client)) = (new.agent, new.client.as_deref()) else { return };
+        if program::started_ms(client).is_none() {
+            return;
+        }
+        let is_same = |session: &&Session| {
+            session.who.as_ref().is_some_and(|who| {
+                session.id != id && who.client == new.client && who.machine == new.machine
+            })
+        };
+        let earlier = self.sessions.sessions_of(agent).filter(is_same).map(|session| session.id);
+        for earlier in earlier.collect::<Vec<_>>() {
+            log::info!("session {} ends: its program connected again", earlier.0);
+            self.outputs.push_back(Output::Close { session: earlier });
+            self.handle_disconnect(now, earlier);
+        }
     }
 
     /// Closes sessions that are silent, never said hello, or have sent their last reply.

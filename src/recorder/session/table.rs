@@ -5,7 +5,8 @@
 use crate::calls::directory::AgentIndex;
 use crate::id::SessionId;
 use crate::recorder::{Principal, Session};
-use protocol::Kind;
+use crate::time::WallTime;
+use protocol::{Kind, program};
 use std::collections::BTreeSet;
 
 /// All connections, ordered by id for binary search.
@@ -15,6 +16,8 @@ pub(in crate::recorder) struct SessionTable {
     /// Sessions by kind and agent; the kinds are agent and screen.
     by_agent: BTreeSet<(Kind, AgentIndex, SessionId)>,
     last_log_in: u64,
+    /// Time of the last log-in of a program that told no start; a clock set back does not lower it.
+    last_untold: WallTime,
 }
 
 impl SessionTable {
@@ -34,12 +37,18 @@ impl SessionTable {
     }
 
     /// Gives a session its principal.
-    pub fn log_in(&mut self, id: SessionId, who: Principal) {
+    pub fn log_in(&mut self, now: WallTime, id: SessionId, who: Principal) {
         self.last_log_in += 1;
-        let log_in = self.last_log_in;
+        let told = who.client.as_deref().and_then(program::started_ms);
+        let told = told.and_then(|ms| i64::try_from(ms).ok()).map(WallTime);
+        let started = told.unwrap_or_else(|| {
+            self.last_untold = self.last_untold.max(now);
+            self.last_untold
+        });
+        let started = (started, self.last_log_in);
         let Some(session) = self.get_mut(id) else { return };
         let key = who.agent.map(|agent| (who.kind, agent, id));
-        (session.who, session.log_in) = (Some(who), log_in);
+        (session.who, session.started) = (Some(who), started);
         self.by_agent.extend(key);
     }
 

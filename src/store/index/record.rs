@@ -161,6 +161,18 @@ impl Record {
         self.ended.is_none()
     }
 
+    /// Whether the recording ended before its first frame, and only a schedule wanted it. A power
+    /// cut or a failed disk may have lost its audio, so such a record is not called empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let lost = |end| matches!(end, RecordingEnd::Power | RecordingEnd::Storage);
+        let nothing = |ended: &RecordingEnded| ended.to <= self.began.from && !lost(ended.end);
+        self.ended.as_ref().is_some_and(nothing)
+            && self.reasons_ever == RecordReasons::from_reason(RecordReason::Schedule)
+            && self.screen.is_none()
+            && self.history.is_empty()
+    }
+
     /// Whether an agent started the recording.
     #[must_use]
     pub fn is_agent_initiated(&self) -> bool {

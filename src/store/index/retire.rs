@@ -170,6 +170,7 @@ impl Index {
         });
         self.order.retain(|(_, id)| self.records.contains_key(id));
         self.due.retain(|(_, id)| self.records.contains_key(id));
+        self.empty.retain(|id| self.records.contains_key(id));
         self.adopted.retain(|id| self.records.contains_key(id));
         self.late_facts.retain(|_, facts| {
             facts.retain(|late| late.sequence > through);
@@ -210,6 +211,7 @@ impl Index {
         }
         if let Some(record) = self.records.remove(&id) {
             self.due.remove(&(record.retention_end(), id));
+            self.empty.remove(&id);
             self.order.retain(|(sequence, _)| *sequence != record.sequence);
         }
     }

@@ -38,6 +38,30 @@ fn several_errors_are_reported_in_order() {
 }
 
 #[test]
+fn names_with_characters_that_cannot_be_seen_are_refused_everywhere() {
+    let file = "[local]\nportal_user = \"BAD\"\ncti_user = \"BAD\"\ntechnician_group = \"BAD\"\n\
+        [[board]]\nname = \"BAD\"\nkind = \"sim\"\nrate = 8000\nbuffer_ms = 200\n\
+        activity = \"cti\"\n\
+        channels = [{ id = 1, device = \"BAD\", sides = \"mono\", source = \"x.wav\" }]\n\
+        [[role]]\nname = \"BAD\"\npermissions = [\"blackout\"]\n\
+        [[agent]]\nusername = \"BAD\"\nname = \"BAD\"\ndomain = \"BAD\"\nphones = [\"BAD\"]\n\
+        workstations = [\"BAD\"]\nroles = [\"BAD\"]\n\
+        [[workstation]]\nmachine = \"BAD\"\ndevice = \"BAD\"\n\
+        [[schedule]]\nname = \"BAD\"\ntype = \"on-demand\"\nusers = [\"BAD\"]\n\
+        devices = [\"BAD\"]\n[fields]\n1 = \"BAD\"\n";
+    let names = file.matches("BAD").count();
+    for bad in ["a\u{200b}b", "\u{202e}ssob", "a\u{ad}b", "a\u{2066}b", "a\u{fe0f}"] {
+        let errors = errors(&file.replace("BAD", bad));
+        let shown = format!("\\u{{{:x}}}", u32::from(bad.chars().find(|c| !c.is_ascii()).unwrap()));
+        let about: Vec<_> = errors.iter().filter(|e| e.text.contains("cannot be seen")).collect();
+        assert_eq!(about.len(), names, "{bad:?}: {errors:?}");
+        assert!(about.iter().all(|error| error.text.contains(&shown)), "{shown}: {about:?}");
+    }
+    let errors = errors(&file.replace("BAD", "Jörg-יוסף-山田"));
+    assert!(!errors.iter().any(|error| error.text.contains("cannot be seen")), "{errors:?}");
+}
+
+#[test]
 fn numbers_outside_bounds_are_refused() {
     run(&[
         ("audio.holdback_ms = 199", &[(1, 21, "[audio] holdback_ms", "found 199, allowed 200 to")]),

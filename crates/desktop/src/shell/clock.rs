@@ -4,7 +4,7 @@
 
 use crate::core::Now;
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since the first call.
 #[allow(clippy::disallowed_methods, reason = "a client is outside of the box: it has its clock")]
@@ -22,4 +22,17 @@ pub fn read_now() -> Now {
     // Without random bits the retries have no jitter.
     let _ = getrandom::fill(&mut bits);
     Now { ms: now_ms(), random: u32::from_le_bytes(bits) }
+}
+
+/// How this run of the program names itself to a box: with the time at which it started.
+#[allow(clippy::disallowed_methods, reason = "a client is outside of the box: it has its clock")]
+#[must_use]
+pub fn name_program() -> String {
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let started_ms = u64::try_from(started.as_millis()).unwrap_or_default();
+    let mut bits = [0; 2];
+    // Without random bits the time of the start has to be different enough.
+    let _ = getrandom::fill(&mut bits);
+    let version = env!("CARGO_PKG_VERSION");
+    protocol::program::format_program("desk", version, started_ms, u16::from_le_bytes(bits))
 }

@@ -80,7 +80,7 @@ impl Resident {
     fn start(settings: Settings, events: Sender<Event>) -> Result<Resident, ResidentError> {
         let link = Link::start(events.clone())?;
         let hotkeys = GlobalHotkeys::start(&settings.hotkeys, events.clone());
-        let core = Core::new(settings, user::read_logged_in_user());
+        let core = Core::new(settings, user::read_logged_in_user(), clock::name_program());
         let view = TrayView::new(&core.client_state());
         let desktop_names = std::env::var("XDG_CURRENT_DESKTOP").unwrap_or_default();
         let desktop = DesktopSettings { desktop_names, ..DesktopSettings::default() };

@@ -121,7 +121,8 @@ impl EchoGuard {
 
     /// Prints a prompt and reads a line, without its line end.
     fn read_stdin_line(&self, question: &str) -> Result<Zeroizing<String>, UserError> {
-        eprint!("{question}");
+        // A closed stderr shows no prompt, but the line can still be read.
+        drop(std::io::stderr().write_all(question.as_bytes()));
         let mut line = Zeroizing::new(Vec::with_capacity(2 * LINE_BYTES_MAX));
         while !line.ends_with(b"\n") && line.len() < LINE_BYTES_MAX {
             self.wait_for_input()?;

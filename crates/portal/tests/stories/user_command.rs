@@ -1,7 +1,7 @@
 //! Account commands on a terminal: the password is asked for twice and never shown.
 
 use super::http::HttpClient;
-use super::stack::{PASSWORD, Stack, StackOptions};
+use super::stack::{PASSWORD, Stack, StackOptions, wait_for};
 use nix::pty::openpty;
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use std::fs::File;
@@ -55,6 +55,27 @@ fn c3_terminal_password_is_asked_twice_and_hidden() {
     );
     let (well, said, shown) = type_passwords(&stack, &["passwd", "boss"], [other, other]);
     assert!(well && !shown.contains("horse"), "{said} {shown}");
+    assert_eq!(HttpClient::new(&stack).log_in("boss", other).status, 303);
+}
+
+#[test]
+fn c3_terminal_password_is_read_when_no_prompt_can_be_shown() {
+    let stack = Stack::new(&StackOptions::default());
+    let pty = openpty(None, None).unwrap();
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox-portal"));
+    command.arg("--config").arg(stack.path("portal.toml")).args(["user", "passwd", "boss"]);
+    command.stdin(Stdio::from(pty.slave.try_clone().unwrap())).stdout(Stdio::null());
+    let mut child = command.stderr(closed).spawn().unwrap();
+    wait_for("a terminal without echo", || {
+        let flags = tcgetattr(&pty.slave).unwrap().local_flags;
+        let has_ended = child.try_wait().unwrap().is_some();
+        (has_ended || !flags.contains(LocalFlags::ECHO)).then_some(())
+    });
+    let other = "another horse battery";
+    write!(File::from(pty.master), "{other}\n{other}\n").unwrap();
+    assert!(child.wait().unwrap().success());
     assert_eq!(HttpClient::new(&stack).log_in("boss", other).status, 303);
 }
 

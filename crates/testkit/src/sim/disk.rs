@@ -226,6 +226,11 @@ impl SimDisk {
         self.stop();
     }
 
+    /// Whether a failed write or sync left the file with a hole or half a chunk.
+    pub fn is_suspect(&self, path: &str) -> bool {
+        self.suspect.contains(path)
+    }
+
     /// Files with unsynced bytes or an unsynced name.
     pub fn unsynced(&self) -> Vec<String> {
         let changed = |path: &&String| self.durable.get(*path) != self.live.get(*path);

@@ -93,7 +93,7 @@ impl World {
         self.cut(|_, _| None);
     }
 
-    fn pending(&self, word: &str) -> impl Iterator<Item = usize> {
+    pub(super) fn pending(&self, word: &str) -> impl Iterator<Item = usize> {
         let all = self.asked.values().flatten();
         all.filter(move |asked| asked.line.starts_with(word)).map(|asked| asked.agent)
     }
@@ -129,6 +129,7 @@ impl World {
         }
         self.known.dark = dark.clone();
         self.known.off.clear();
+        self.known.receipts.clear();
         self.known.recordings.values_mut().for_each(|told| told.over = true);
         for agent in &dark {
             if self.known.calls.contains_key(agent) {

@@ -105,7 +105,8 @@ pub struct Told {
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     pub masked: Vec<Masked>,
-    /// Spans that a lead may also have masked, before the recording that its receipt names.
+    /// Spans that may also be masked: by a lead, before the recording that its receipt names, or by
+    /// a blackout whose end is unknown.
     pub leads: Vec<Masked>,
     /// Agents with an active blackout.
     pub dark: BTreeSet<usize>,
@@ -116,6 +117,8 @@ pub struct Known {
     pub protected: BTreeMap<String, bool>,
     /// Agents whose last `state` reported no blackout.
     pub off: BTreeSet<usize>,
+    /// Position of the press in each agent's newest receipt; each blackout has one.
+    pub receipts: BTreeMap<usize, u64>,
     /// Order of each agent's newest acknowledged press.
     pub pressed: BTreeMap<usize, u64>,
     /// Agents whose mask is active but not journalled.
@@ -294,11 +297,11 @@ impl World {
             }
         }
         for agent in 1..=AGENTS {
-            // The blackout ended while another command was in flight; its end is unknown.
+            // The blackout ended while another command was in flight.
             let off = self.known.off.contains(&agent) && !self.stops(agent);
             if off && self.known.dark.contains(&agent) {
                 self.known.shaky.insert(agent);
-                self.lighten(agent, 0);
+                self.end_somewhere(agent);
             }
         }
     }
@@ -352,6 +355,17 @@ impl World {
         if self.known.dark.remove(&agent) {
             self.lighten_channel(agent, to);
         }
+    }
+
+    /// Ends an agent's blackout at an unknown position: what it covered until now may be masked or
+    /// stored.
+    fn end_somewhere(&mut self, agent: usize) {
+        let (boot, head) = (self.sim.boot, self.sim.head(0));
+        let here = |m: &&Masked| (m.boot, m.channel, m.to) == (boot, agent, None);
+        let open = self.known.masked.iter().filter(here);
+        let perhaps = open.map(|m| Masked { to: Some(head.max(m.from)), ..m.clone() });
+        self.known.leads.extend(perhaps.collect::<Vec<_>>());
+        self.lighten(agent, 0);
     }
 
     fn learn(&mut self, asked: &Asked, line: &str) {
@@ -412,10 +426,15 @@ impl World {
             }
             "start" if ok => {
                 let from: u64 = value(line, "from").unwrap().parse().unwrap();
+                let at: u64 = value(line, "at").unwrap().parse().unwrap();
+                let before = self.known.receipts.insert(agent, at);
+                if before.is_some_and(|before| before < at) && self.known.dark.contains(&agent) {
+                    // Another blackout: the one before has ended by itself.
+                    self.end_somewhere(agent);
+                }
                 self.known.dark.insert(agent);
                 self.known.shaky.remove(&agent);
                 self.known.pressed.insert(agent, asked.order);
-                let at: u64 = value(line, "at").unwrap().parse().unwrap();
                 let lead = at.saturating_sub(self.site.holdback_ms * RATE / 1000);
                 let (boot, channel) = (self.sim.boot, agent);
                 self.known.leads.push(Masked { boot, channel, from: lead, to: Some(from) });
@@ -428,6 +447,10 @@ impl World {
                 self.known.shaky.insert(agent);
                 self.known.vague.insert((self.sim.boot, agent));
             }
+            // A press after it revoked the stop, or opened another blackout.
+            _ if self.known.pressed.get(&agent).is_some_and(|order| *order > asked.order) => {
+                self.known.vague.insert((self.sim.boot, agent));
+            }
             _ => {
                 if let Some(Ok(to)) = value(line, "to").map(str::parse) {
                     self.lighten(agent, to);
@@ -436,12 +459,9 @@ impl World {
                     let here = |m: &&mut Masked| (m.boot, m.channel) == place && m.from <= to;
                     let ends = self.known.masked.iter_mut().filter(here);
                     ends.for_each(|m| m.to = m.to.map(|end| end.min(to.max(m.from))));
-                } else if value(line, "blackout") == Some("off")
-                    && self.known.pressed.get(&agent).is_none_or(|order| *order < asked.order)
-                {
-                    // The blackout reached its maximum length while the stop was in flight; its end
-                    // is unknown.
-                    self.lighten(agent, 0);
+                } else if value(line, "blackout") == Some("off") {
+                    // The blackout reached its maximum length while the stop was in flight.
+                    self.end_somewhere(agent);
                 }
             }
         }
