@@ -248,6 +248,7 @@ fn h6_recording_without_audio_is_kept_only_if_it_was_asked_for() {
     }
     story.sim.assert_clean();
     // One frame of audio is enough to keep a recording.
+    story.log_in();
     story.sim.say(story.feed, "call start device=1001 call=short");
     story.sim.run_ms(20);
     story.sim.say(story.feed, "call stop device=1001 call=short");
