@@ -150,7 +150,7 @@ check: setup ## check formatting, lints, documentation and service hardening
 	cargo test --workspace $(PROFILE) --test lint
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps $(PROFILE)
 	@if command -v systemd-analyze >/dev/null; then \
-		for unit in packaging/systemd/hushboxd.service packaging/systemd/hushbox-portal.service; do \
+		for unit in packaging/systemd/*.service; do \
 			systemd-analyze security --offline=true --threshold=20 --no-pager $$unit | tail -n 1; \
 			systemd-analyze security --offline=true --threshold=20 --no-pager $$unit >/dev/null \
 				|| exit 1; \
@@ -158,7 +158,7 @@ check: setup ## check formatting, lints, documentation and service hardening
 	else echo 'check: systemd-analyze not found: the services were NOT rated'; fi
 
 deb: setup-build ## build the Debian package for this machine, in target/deb
-	cargo build $(PROFILE) -p hushbox -p hushbox-cli
+	cargo build $(PROFILE) -p hushbox -p hushbox-cli -p cti
 	packaging/deb/build $$(dpkg --print-architecture) $(TARGET)/release $(TARGET)/deb
 
 # DESTDIR=… unpacks the files into that folder, without a user and without a service.
@@ -171,7 +171,7 @@ install: deb ## install or upgrade the service here (as root); DESTDIR=… only 
 ARCH ?= amd64
 image: setup-image ## build the appliance's disk image (as root), in target/image (ARCH=amd64, arm64)
 	if [ $(ARCH) = "$$(dpkg --print-architecture)" ]; then \
-		cargo build $(PROFILE) -p hushbox -p hushbox-cli && \
+		cargo build $(PROFILE) -p hushbox -p hushbox-cli -p cti && \
 		packaging/deb/build $(ARCH) $(TARGET)/release $(TARGET)/deb; \
 	else packaging/image/cross $(ARCH) $(TARGET); fi
 	packaging/image/build $(ARCH) $$(ls -t $(TARGET)/deb/hushbox_*_$(ARCH).deb | head -n 1) \

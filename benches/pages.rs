@@ -14,11 +14,13 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::time::{Duration, Instant, SystemTime};
 use testkit::load::library::{Library, LibraryPlan, ani};
-use testkit::load::supervisor::{Answer, Hand, PASSWORD, PortalStack, between, listed, older, wav};
+use testkit::load::supervisor::{
+    Answer, PASSWORD, PortalStack, PortalUser, between, listed, older, wav,
+};
 
 const PLAN: LibraryPlan = LibraryPlan { days: 100, a_day: 100, long_s: 8 * 3600 };
 
-fn told(what: &str, answer: &Answer) {
+fn print_row(what: &str, answer: &Answer) {
     let rows = answer.text().matches("<tr><th scope=\"row\">").count();
     println!("{what:<52} {:>9.1} ms {rows:>4} rows", ms(answer.took));
 }
@@ -28,20 +30,20 @@ fn ms(took: Duration) -> f64 {
 }
 
 /// Pages from first to last with *Older*.
-fn leaf_through(hand: &Hand) {
+fn leaf_through(user: &PortalUser) {
     let (mut path, mut seen, mut times) = ("/records".to_owned(), BTreeSet::new(), Vec::new());
     loop {
-        let page = hand.get(&path);
+        let page = user.get(&path);
         let text = page.text();
         seen.extend(listed(&text));
         times.push(page.took);
         match times.len() {
-            1 => told("the newest", &page),
-            50 => told("page 50", &page),
+            1 => print_row("the newest", &page),
+            50 => print_row("page 50", &page),
             _ => {}
         }
         let Some(next) = older(&text) else {
-            told(&format!("the last page, which is number {}", times.len()), &page);
+            print_row(&format!("the last page, which is number {}", times.len()), &page);
             break;
         };
         path = next;
@@ -52,7 +54,7 @@ fn leaf_through(hand: &Hand) {
     println!("{:<52} {:>9.1} ms, worst {:.1} ms", "a page, median", ms(median), ms(worst));
 }
 
-fn search(hand: &Hand, today: Day) {
+fn search(user: &PortalUser, today: Day) {
     let oldest = Day(today.0 - PLAN.days);
     let plus = |number: String| number.replace('+', "%2B");
     for (what, question) in [
@@ -67,7 +69,7 @@ fn search(hand: &Hand, today: Day) {
         ("by text that no field has (200 looked into)", "field=absent".to_owned()),
         ("by an agent that is not there", "agent=absent".to_owned()),
     ] {
-        told(what, &hand.get(&format!("/records?{question}")));
+        print_row(what, &user.get(&format!("/records?{question}")));
     }
 }
 
@@ -85,17 +87,17 @@ fn shared_mb() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
-fn eight_hours(hand: &Hand, id: &str, portal: u32) {
-    told("the long record's page, closed", &hand.get(&format!("/records/{id}")));
+fn eight_hours(user: &PortalUser, id: &str, portal: u32) {
+    print_row("the long record's page, closed", &user.get(&format!("/records/{id}")));
     let before = shared_mb();
-    told("the same, opened", &hand.get(&format!("/records/{id}?listen=yes")));
-    told("its picture", &hand.get(&format!("/records/{id}/wave")));
-    told("the same once more", &hand.get(&format!("/records/{id}?listen=yes")));
+    print_row("the same, opened", &user.get(&format!("/records/{id}?listen=yes")));
+    print_row("its picture", &user.get(&format!("/records/{id}/wave")));
+    print_row("the same once more", &user.get(&format!("/records/{id}?listen=yes")));
     let path = format!("/records/{id}/sound");
-    let all = hand.ask(&format!("GET {path}"), "Range: bytes=0-0\r\n", "");
+    let all = user.ask(&format!("GET {path}"), "Range: bytes=0-0\r\n", "");
     let size: u64 = between(&all.head, "content-range: bytes 0-0/", "\r").unwrap().parse().unwrap();
     let at = size / 28_800 * 28_740;
-    let piece = hand.ask(&format!("GET {path}"), &format!("Range: bytes={at}-\r\n"), "");
+    let piece = user.ask(&format!("GET {path}"), &format!("Range: bytes={at}-\r\n"), "");
     let kb = piece.body.len() / 1024;
     println!("{:<52} {:>9.1} ms, {kb} kB", "its sound from 7:59:00 on", ms(piece.took));
     let kept = shared_mb().saturating_sub(before);
@@ -111,14 +113,14 @@ fn main() {
     let began = Instant::now();
     let long = Library::new(PLAN, &at.join("data"), &wav()).write(today);
     println!("{} recordings written in {:.1} s", PLAN.count(), began.elapsed().as_secs_f64());
-    let house = PortalStack::start(at);
-    println!("the box is ready after {:.1} s", house.box_took.as_secs_f64());
-    let hand = house.supervisor();
-    leaf_through(&hand);
-    search(&hand, today);
-    eight_hours(&hand, &long, house.portal.0.id());
+    let stack = PortalStack::start(at);
+    println!("the box is ready after {:.1} s", stack.box_took.as_secs_f64());
+    let user = stack.supervisor();
+    leaf_through(&user);
+    search(&user, today);
+    eight_hours(&user, &long, stack.portal.0.id());
     if std::env::var_os("PAGES_STAY").is_some() {
-        println!("{} boss {PASSWORD:?} {long} {}", house.ready, at.display());
+        println!("{} boss {PASSWORD:?} {long} {}", stack.ready, at.display());
         drop(std::io::stdin().read(&mut [0]));
     }
 }

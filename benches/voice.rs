@@ -161,7 +161,7 @@ fn speech_in(samples: &[i16]) -> Option<Range<usize>> {
     Some(first * step..((last + 1) * step).min(samples.len()))
 }
 
-#[allow(clippy::cast_possible_truncation)]
+#[allow(clippy::cast_possible_truncation, reason = "clamped to the range of i16")]
 fn to_level(samples: &mut [i16]) {
     let gain = 10_f64.powf((SPEECH_DB - level_db(samples)) / 20.0);
     let limit = f64::from(i16::MAX);

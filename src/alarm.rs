@@ -42,9 +42,14 @@ pub enum AlarmCode {
     FeedDetail = 204,
     FeedRefused = 205,
     LongCall = 206,
+    SilentCall = 207,
+    OneWayAudio = 208,
+    SipProblem = 209,
+    SipRefused = 210,
     DuplicateUser = 301,
     Guessing = 302,
     LateBlackout = 305,
+    SipStranger = 306,
     DiskFull = 401,
     DiskFailed = 402,
     NotSealed = 403,
@@ -94,7 +99,7 @@ const fn event_alarm(
     CodeInfo { code, word, severity, is_state: false, advice }
 }
 
-const TABLE: [CodeInfo; 32] = [
+const TABLE: [CodeInfo; 37] = [
     state_alarm(
         AlarmCode::BoardDown,
         "board-down",
@@ -165,6 +170,36 @@ const TABLE: [CodeInfo; 32] = [
         "A call has run for 12 hours, or the box ended it at `max_call_s`: its `call stop` was \
          probably lost. Check the log of the PBX feed",
     ),
+    state_alarm(
+        AlarmCode::SilentCall,
+        "silent-call",
+        Severity::Major,
+        "A call by SIPREC has no audio: no RTP packet has come for 5 s, although nobody holds the \
+         call. Check that the recording client reaches the RTP ports of the board (`ports`, \
+         `address`) through every firewall; `sip` lists the call",
+    ),
+    state_alarm(
+        AlarmCode::OneWayAudio,
+        "one-way-audio",
+        Severity::Major,
+        "Only one party of a call by SIPREC is recorded: no RTP packet of the other has come for \
+         5 s. Check the fork of the recording client; `sip` lists both legs",
+    ),
+    event_alarm(
+        AlarmCode::SipProblem,
+        "sip-problem",
+        Severity::Warning,
+        "A recording client sent SIP, an offer or metadata that the box cannot use; the text says \
+         what. A call with bad metadata is recorded without its facts. Correct the recording \
+         client, or the board's `codecs` and `srtp`",
+    ),
+    state_alarm(
+        AlarmCode::SipRefused,
+        "sip-refused",
+        Severity::Critical,
+        "The box refuses new calls by SIPREC (503); the text says why. The recording client may \
+         use another recorder meanwhile. Raise `calls`, or act on the alarms about disk and board",
+    ),
     event_alarm(
         AlarmCode::DuplicateUser,
         "duplicate-user",
@@ -186,6 +221,14 @@ const TABLE: [CodeInfo; 32] = [
         "A press for a blackout reached the box too late, and the recording keeps what was said \
          before. The text names the recording and the times. Check the network of the agent's \
          workstation, and let a supervisor listen to these seconds",
+    ),
+    event_alarm(
+        AlarmCode::SipStranger,
+        "sip-stranger",
+        Severity::Warning,
+        "An address that is not in `peers` sent SIP, and was not answered. If it is a recording \
+         client of yours, add it to the `peers` of its board and reload; over TLS, enrol it as \
+         `cti`. If not, close the port to it in the firewall",
     ),
     state_alarm(
         AlarmCode::DiskFull,

@@ -8,6 +8,7 @@ pub mod channel;
 pub mod codec;
 pub mod detect;
 pub mod encode_stream;
+pub mod losses;
 pub mod mask;
 pub mod meter;
 pub mod ring;

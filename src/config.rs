@@ -15,11 +15,16 @@ pub mod machine;
 pub mod parse;
 mod people;
 pub mod script;
+mod sip;
 mod table;
 
 pub use error::{ConfigError, spelling_hint};
 pub use parse::{parse, parse_for};
 pub use script::ScriptStep;
+pub use sip::{
+    AddressBlock, FIRST_SLOT_ID, RtpCodecKind, SipListen, SipSettings, SipTransport, SrtpMode,
+    WhenDown,
+};
 
 use crate::calls::permission::Permissions;
 use crate::time::WallTime;
@@ -265,7 +270,20 @@ pub struct BoardSettings {
     pub activity: ActivitySource,
     /// Voice detection settings (`activity = "voice"`); the defaults otherwise.
     pub voice: VoiceSettings,
+    /// Whether digits that the board reports mask their call (I4).
+    pub mask_digits: bool,
     pub channels: Vec<ChannelSettings>,
+}
+
+impl BoardSettings {
+    /// The keys of a board of kind `sip`.
+    #[must_use]
+    pub fn sip(&self) -> Option<&SipSettings> {
+        match &self.kind {
+            BoardKind::Sip(sip) => Some(sip),
+            BoardKind::Alsa { .. } | BoardKind::Sim => None,
+        }
+    }
 }
 
 /// Audio source of a board.
@@ -280,6 +298,8 @@ pub enum BoardKind {
     },
     /// WAV files, played in a loop in real time.
     Sim,
+    /// Calls that recording clients bring by SIPREC; `channels` are its slots.
+    Sip(Box<SipSettings>),
 }
 
 /// What begins and ends calls on a board.

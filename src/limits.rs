@@ -24,12 +24,21 @@ pub const RING_SLACK_MS: u64 = 3000;
 pub const SYNC_MS: u64 = 400;
 const _: () = assert!(SYNC_MS + CHUNK_GRIDS as u64 * GRID_MS < 1000);
 
-/// Grid frames encoded per turn over all recordings: 128 × 70 µs (Opus, complexity 5) = 9 ms,
-/// less than half a period.
-pub const GRIDS_PER_TURN: u32 = 128;
+/// Time for encoding per turn over all recordings, in microseconds: less than half a period. By
+/// `Encoder::grid_cost_us` these are 128 grid frames of Opus, or 1,500 of µ-law, of which 1,000
+/// calls bring 1,000 in each period.
+pub const ENCODING_US_PER_TURN: u32 = 9000;
 
-/// Maximum known calls over all devices, including wrap-up.
-pub const CALLS_MAX: usize = 2048;
+/// How long before a typed digit its mask begins, and how long after the last one it ends, in ms.
+/// Gateways let up to 60 ms of a tone pass before they name it, and the event itself takes as long
+/// as a reorder window.
+pub const DIGIT_LEAD_MS: u32 = 300;
+pub const DIGIT_TAIL_MS: u64 = 3000;
+
+/// Maximum known calls over all devices, including wrap-up: on every channel one live call and
+/// three in wrap-up.
+pub const CALLS_MAX: usize = 8192;
+const _: () = assert!(CALLS_MAX >= 4 * crate::config::bounds::CHANNELS_MAX);
 
 /// Number of calls above which the oldest wrap-ups end early, so that a new call always fits.
 pub const CALLS_SOFT_MAX: usize = CALLS_MAX / 4 * 3;
@@ -43,8 +52,16 @@ pub const HELD_CALL_S: u32 = 24 * 3600;
 /// Length of a call that raises an alarm, in ms: its `call stop` was probably lost.
 pub const LONG_CALL_MS: u64 = 12 * 3_600_000;
 
-/// Maximum open recordings: for every channel one running, those on hold, and one closing.
-pub const RECORDINGS_MAX: usize = 1024;
+/// Maximum open recordings: for every channel one running, and one on hold or closing.
+pub const RECORDINGS_MAX: usize = 4096;
+const _: () = assert!(RECORDINGS_MAX >= 2 * crate::config::bounds::CHANNELS_MAX);
+
+/// Maximum buffers for chunks on their way to the disk. Above it a slow disk leaves audio in the
+/// rings a little earlier: 1,000 calls write 2,000 chunks a second, so these last half a second.
+pub const BLOCKS_MAX: usize = 1024;
+
+/// Data keys made before the first turn: for the calls of so many channels that begin at once.
+pub const FIRST_KEYS_MAX: usize = 512;
 
 /// Number of recordings, including wrap-up, above which the oldest wrap-ups end early.
 pub const RECORDINGS_SOFT_MAX: usize = RECORDINGS_MAX / 4 * 3;

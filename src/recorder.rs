@@ -22,6 +22,8 @@ mod journal;
 mod recording;
 mod screen;
 pub mod session;
+mod sip;
+mod slots;
 mod timer;
 mod worker_failures;
 
@@ -29,10 +31,13 @@ pub use admin::about::{BoxInfo, TimeSync, TimeSyncReport};
 pub use admin::enrolment::RejectReason;
 pub use admin::reload::{ConfigReadResult, ReadMode, ReadResult};
 pub use admin::setup::ConfigEditResult;
+pub use audio::SideLoss;
 pub use boot::RecoveredState;
 pub use journal::Storage;
 pub use recording::{Chunk, Recording, RecordingWriter};
 pub use session::{Peer, Principal, Session};
+pub use sip::{LegReport, LegSettings, SlotCommand};
+pub use slots::SeizeError;
 
 use crate::audio::channel::{Channel, ChannelIndex};
 use crate::calls::directory::{AgentIndex, Directory};
@@ -152,6 +157,39 @@ pub enum Input<'a> {
     SelfTestKeys(Result<Box<crate::selftest::SelfTestKeys>, String>),
     /// Reply to `Output::SelfTest`.
     SelfTestDone(crate::selftest::DiskResult),
+    /// One SIP message, to the board with this index.
+    SipMessage {
+        board: usize,
+        peer: siprec::Peer,
+        bytes: &'a [u8],
+    },
+    /// A connection of a recording client closed.
+    SipConnectionClosed {
+        board: usize,
+        connection: u64,
+    },
+    /// SIP from an address that may not send any; it was not answered.
+    SipStranger {
+        board: usize,
+        from: std::net::IpAddr,
+    },
+    /// Reply to `SlotCommand::Close`, after the slot's last audio.
+    SlotClosed {
+        board: usize,
+        slot: usize,
+    },
+    /// Reply to a `SlotCommand` that failed. `why` is text for people.
+    SlotFailed {
+        board: usize,
+        slot: usize,
+        why: String,
+    },
+    /// What came on the legs of an open slot so far; about once a second.
+    SlotReport {
+        board: usize,
+        slot: usize,
+        legs: [Option<LegReport>; 2],
+    },
     /// Shut down in order.
     Stop,
 }
@@ -224,6 +262,13 @@ pub enum Output {
         channel: usize,
         hz: Option<u32>,
     },
+    /// Send a SIP message for the board with this index.
+    SipSend {
+        board: usize,
+        transmit: siprec::Transmit,
+    },
+    /// Open, change or close a slot of an RTP board.
+    Slot(SlotCommand),
     /// Everything is closed and durable: the daemon may exit.
     Stopped,
     /// The daemon must exit for this reason, without an orderly stop.
@@ -236,6 +281,8 @@ pub struct Recorder {
     directory: Directory,
     boot: u32,
     channels: Vec<Channel>,
+    /// Channels that their call has left, until what is in their rings is written.
+    released: Vec<ChannelIndex>,
     boards: Vec<Option<String>>,
     calls: calls::table::CallTable,
     recordings: recording::table::Recordings,
@@ -255,13 +302,26 @@ pub struct Recorder {
     retention: journal::retention::Retention,
     screens: screen::Screens,
     new_files: recording::new_files::NewFiles,
+    /// The SIPREC servers, one for each board of kind `sip`.
+    sip: Vec<sip::SipBoard>,
     timers: Timers,
     /// When the next loss may be logged; every loss is counted.
     next_loss_log: MonoTime,
+    /// See `durability_lag_ms`.
+    durability_lag_ms: u64,
     /// Time of the last turn.
     now: MonoTime,
     /// Wall clock minus monotonic time at the last turn.
     clock_offset_ms: i64,
+}
+
+/// Whether audio may leave a ring after this input. A written chunk is not worth a look at every
+/// stream: who waits for its buffer looks by itself.
+fn may_let_audio_go(input: &Input<'_>) -> bool {
+    !matches!(
+        input,
+        Input::SendCapacity { .. } | Input::JobDone(Completion::Appended { result: Ok(()), .. })
+    )
 }
 
 impl Recorder {
@@ -269,6 +329,9 @@ impl Recorder {
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
         if !self.journal.storage.is_closing() {
             self.journal.note_clock_step(now);
+        }
+        if may_let_audio_go(&input) {
+            self.recordings.wake_all();
         }
         match input {
             Input::Connected { session, peer } => self.handle_connect(now, session, peer),
@@ -312,6 +375,12 @@ impl Recorder {
             input @ (Input::SelfTestKeys(_) | Input::SelfTestDone(_)) => {
                 self.handle_selftest_input(now, input)
             }
+            input @ (Input::SipMessage { .. }
+            | Input::SipConnectionClosed { .. }
+            | Input::SipStranger { .. }
+            | Input::SlotClosed { .. }
+            | Input::SlotFailed { .. }
+            | Input::SlotReport { .. }) => self.handle_sip_input(now, input),
             Input::Stop => self.begin_stop(now),
         }
     }
@@ -319,7 +388,9 @@ impl Recorder {
     /// Ends a turn: serves deadlines, releases audio, appends facts, sends notifications.
     pub fn turn(&mut self, now: Now) {
         self.now = now.mono;
-        self.timers.begin_turn(now.mono);
+        if self.timers.begin_turn(now.mono) {
+            self.recordings.wake_all();
+        }
         if self.timers.take_due(Timer::RetriedLines, now.mono) {
             self.retry_lines(now);
         }
@@ -337,6 +408,7 @@ impl Recorder {
         } else {
             self.run_calls_and_audio(now);
         }
+        self.update_sip(now);
         self.close_past_days(now);
         self.finish_stop(now);
         self.journal.storage.end_turn(now, &mut self.outputs);
@@ -360,7 +432,9 @@ impl Recorder {
             self.roll_back_late_stops(now);
         }
         self.enforce_blackout_limits(now);
+        self.release_digit_blackouts(now);
         self.release_audio(now);
+        self.clear_released_channels();
         self.update_screens(now);
         self.delete_due_records(now);
         self.try_new_files(now);
@@ -379,6 +453,7 @@ impl Recorder {
             (Timer::Stop, self.admin.stop_deadline().filter(later)),
             (Timer::NewFiles, self.new_files.next_trial().filter(later)),
             (Timer::KeyStock, self.recordings.keys.next_deadline().filter(later)),
+            (Timer::Digits, self.next_digit_release().filter(later)),
             (Timer::Sync, storage.next_sync()),
             (Timer::Checkpoint, storage.next_checkpoint()),
             (Timer::FreeSpace, storage.next_space_check()),

@@ -4,6 +4,7 @@
 //! sequence. The shell makes no recording decisions. Only the binaries import it.
 
 pub mod board_config;
+mod capture;
 pub mod config_check;
 mod config_file;
 pub mod event_loop;
@@ -11,5 +12,6 @@ pub mod net;
 pub mod os;
 mod periodic;
 pub mod serial;
+mod slots;
 pub mod start;
 pub mod workers;

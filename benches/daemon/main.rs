@@ -17,7 +17,7 @@ use testkit::load::numbers::{Series, head, percentiles, row};
 use testkit::load::plan::{LoadPlan, RATE, device};
 use testkit::load::{ask_until_ok, await_all, position_of_all};
 
-const PLAN: LoadPlan = LoadPlan { channels: 64, codec: "opus" };
+const PLAN: LoadPlan = LoadPlan { channels: 64, codec: "opus", sides: 1 };
 const STARTS: usize = 7;
 const FACTS: usize = 10_000;
 const PRESSES: usize = 200;
@@ -132,13 +132,13 @@ fn blackouts(daemon: &mut Daemon) {
 fn press(agent: &mut Client, (command, state): (&str, &str), seen: &mut Seen) {
     let clock = Clock::start();
     agent.send(command);
-    let (mut told, mut answered) = (false, false);
-    while !(told && answered) {
+    let (mut notified, mut answered) = (false, false);
+    while !(notified && answered) {
         let line = agent.line().expect("a line");
         let us = clock.now().mono.0 as f64;
         if line.verb() == "state" && line.text.contains(state) {
             seen.state_us.push(us);
-            told = true;
+            notified = true;
         }
         if line.verb() == "ok" {
             seen.receipt_us.push(us);

@@ -28,7 +28,7 @@ use testkit::load::plan::{LoadPlan, RATE, device};
 use testkit::load::{ask_until_ok, await_all};
 use year::{DAYS, Year};
 
-const PLAN: LoadPlan = LoadPlan { channels: 64, codec: "opus" };
+const PLAN: LoadPlan = LoadPlan { channels: 64, codec: "opus", sides: 1 };
 const STARTS: usize = 9;
 const LISTINGS: usize = 50;
 const CLIENTS: [usize; 3] = [1, 16, 64];
@@ -38,8 +38,8 @@ const CHAINED_DAYS: u32 = 18;
 const DAY_MS: i64 = 86_400_000;
 
 fn main() {
-    let told = std::env::var("HUSHBOX_BENCH_RECORDS").ok().and_then(|count| count.parse().ok());
-    let calls = told.unwrap_or(1_000_000);
+    let wanted = std::env::var("HUSHBOX_BENCH_RECORDS").ok().and_then(|count| count.parse().ok());
+    let calls = wanted.unwrap_or(1_000_000);
     let today = u32::try_from(Clock::start().now().wall.0 / DAY_MS).expect("a day");
     let year = Year { calls, last: Day(today - 1) };
     println!("the store, {calls} records of {DAYS} days; SQLite: WAL, synchronous=FULL, indexes");

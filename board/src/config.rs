@@ -3,10 +3,14 @@
 //! It is validated when a board is opened, because it may come from any caller.
 
 use crate::error::{BoardConfigError, BoardError};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Maximum slots of a card; bounds the scratch buffer.
 pub(crate) const SLOTS_MAX: u16 = 256;
+
+/// UDP ports of an RTP slot: RTP and RTCP of two legs.
+pub const PORTS_PER_SLOT: usize = 4;
 
 /// One channel of a board.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +33,9 @@ pub enum SourceKind {
     Alsa { pcm: String, period_ms: u32 },
     /// WAV files in a loop.
     Sim,
+    /// Calls from the network: one slot a channel, each with two legs. The ports are bound on
+    /// `bind`, `PORTS_PER_SLOT` for each slot from `first_port` on (see `rtp_port`).
+    Rtp { bind: IpAddr, first_port: u16, slots: usize },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +83,27 @@ impl BoardConfig {
         {
             return Some(BoardConfigError::Period { period_ms, buffer_ms: self.buffer_ms });
         }
+        if let SourceKind::Rtp { first_port, slots, .. } = self.kind
+            && let Some(wrong) = self.find_rtp_error(first_port, slots)
+        {
+            return Some(wrong);
+        }
         self.channels.iter().find_map(|channel| self.find_channel_error(channel))
+    }
+
+    fn find_rtp_error(&self, first_port: u16, slots: usize) -> Option<BoardConfigError> {
+        if ![8000, 16_000].contains(&self.rate) {
+            return Some(BoardConfigError::RtpRate { rate: self.rate });
+        }
+        if slots != self.channels.len() {
+            let channels = self.channels.len();
+            return Some(BoardConfigError::RtpSlots { slots, channels });
+        }
+        let last = slots.saturating_mul(PORTS_PER_SLOT).saturating_add(usize::from(first_port));
+        if first_port == 0 || !first_port.is_multiple_of(2) || last > 65_536 {
+            return Some(BoardConfigError::RtpPorts { first_port, slots });
+        }
+        None
     }
 
     fn find_channel_error(&self, channel: &ChannelConfig) -> Option<BoardConfigError> {
@@ -89,6 +116,10 @@ impl BoardConfig {
                 Some(BoardConfigError::NoSource { channel: id })
             }
             SourceKind::Sim => None,
+            SourceKind::Rtp { .. } if sides != 2 => {
+                Some(BoardConfigError::RtpSides { channel: id, sides })
+            }
+            SourceKind::Rtp { .. } => None,
             SourceKind::Alsa { .. } if channel.slots.len() != usize::from(sides) => {
                 Some(BoardConfigError::Slots { channel: id, sides, slots: channel.slots.len() })
             }
@@ -145,6 +176,28 @@ mod tests {
         );
         late.kind = SourceKind::Sim;
         assert_eq!(late.find_error(), Some(BoardConfigError::NoSource { channel: 7 }));
+        let rtp = |first_port, slots| SourceKind::Rtp {
+            bind: IpAddr::from([127, 0, 0, 1]),
+            first_port,
+            slots,
+        };
+        let mut calls = test_config(Vec::new(), 2);
+        for (kind, wrong) in [
+            (rtp(20_000, 1), None),
+            (rtp(20_001, 1), Some(BoardConfigError::RtpPorts { first_port: 20_001, slots: 1 })),
+            (rtp(65_534, 1), Some(BoardConfigError::RtpPorts { first_port: 65_534, slots: 1 })),
+            (rtp(65_532, 1), None),
+            (rtp(20_000, 2), Some(BoardConfigError::RtpSlots { slots: 2, channels: 1 })),
+        ] {
+            calls.kind = kind;
+            assert_eq!(calls.find_error(), wrong);
+        }
+        calls.kind = rtp(20_000, 1);
+        calls.rate = 11_025;
+        assert_eq!(calls.find_error(), Some(BoardConfigError::RtpRate { rate: 11_025 }));
+        calls.rate = 16_000;
+        calls.channels[0].sides = 1;
+        assert_eq!(calls.find_error(), Some(BoardConfigError::RtpSides { channel: 7, sides: 1 }));
         late.channels.clear();
         assert_eq!(late.find_error(), Some(BoardConfigError::NoChannels));
     }

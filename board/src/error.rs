@@ -21,6 +21,15 @@ pub enum BoardError {
     /// The system provided no timer.
     #[error("board `{board}`: no timer from the system: {errno}")]
     Timer { board: String, errno: nix::errno::Errno },
+    /// A port of an RTP board cannot be bound.
+    #[error(
+        "board `{board}`: {address} port {port}: cannot be bound: {errno}{}",
+        suggest_for_port(*errno)
+    )]
+    RtpPort { board: String, address: std::net::IpAddr, port: u16, errno: nix::errno::Errno },
+    /// The system provided no epoll set.
+    #[error("board `{board}`: no epoll set from the system: {errno}")]
+    Epoll { board: String, errno: nix::errno::Errno },
     /// No capture PCM of that name exists at present.
     #[error("board `{board}`: there is no capture PCM `{pcm}` ({reason}); {}", list_known(known))]
     NoPcm { board: String, pcm: String, reason: String, known: Vec<String> },
@@ -83,6 +92,20 @@ pub enum BoardConfigError {
     /// A simulated channel has no file.
     #[error("channel {channel} has no `source`: name the WAV file it shall play")]
     NoSource { channel: u16 },
+    /// An RTP board at a rate that no codec of its has.
+    #[error("rate is {rate} Hz, a board for calls from the network has 8000 or 16000")]
+    RtpRate { rate: u32 },
+    /// Slots and channels of an RTP board differ.
+    #[error("{slots} slots for {channels} channels: there must be as many")]
+    RtpSlots { slots: usize, channels: usize },
+    /// The port range of an RTP board is impossible.
+    #[error(
+        "{slots} slots from port {first_port} on: begin at an even port, 4 ports for each slot"
+    )]
+    RtpPorts { first_port: u16, slots: usize },
+    /// A channel of an RTP board that is not stereo.
+    #[error("channel {channel} has {sides} side(s), a call from the network has 2")]
+    RtpSides { channel: u16, sides: u8 },
 }
 
 #[derive(Debug, Error)]
@@ -136,6 +159,18 @@ impl WavError {
             wanted.rate,
             wanted.sides
         )
+    }
+}
+
+fn suggest_for_port(errno: nix::errno::Errno) -> &'static str {
+    use nix::errno::Errno;
+    match errno {
+        Errno::EADDRINUSE => ": another program has it (`ss -lunp`): choose other `ports`",
+        Errno::EADDRNOTAVAIL => ": this machine does not have the address (`ip address`)",
+        Errno::EMFILE | Errno::ENFILE => {
+            ": too many open files: raise LimitNOFILE, or lower `calls`"
+        }
+        _ => "",
     }
 }
 

@@ -16,6 +16,7 @@ mod closed;
 mod config;
 mod error;
 mod profile;
+mod rtp;
 mod sample_clock;
 mod sim;
 mod tone;
@@ -23,9 +24,13 @@ mod tone;
 pub use crate::alsa::AlsaBoard;
 pub use crate::cards::{CardInfo, list_cards};
 pub use crate::closed::ClosedBoard;
-pub use crate::config::{BoardConfig, ChannelConfig, SourceKind};
+pub use crate::config::{BoardConfig, ChannelConfig, PORTS_PER_SLOT, SourceKind};
 pub use crate::error::{BoardConfigError, BoardError, ExpectedFormat, WavError};
 pub use crate::profile::Profile;
+pub use crate::rtp::{
+    LEGS_MAX, LegConfig, LegConfigError, LegStatistics, PAYLOADS_MAX, RtpBoard, RtpCodec, SrtpKey,
+    SrtpSuite, rtp_port,
+};
 pub use crate::sim::{SimBoard, check_wav_file};
 pub use crate::tone::TestTone;
 
@@ -54,15 +59,34 @@ pub enum GapReason {
     Overrun,
     /// The board was unplugged, suspended or silent.
     Board,
+    /// Packets of the network never came.
+    Network,
+    /// Packets came after their place in time had passed.
+    Late,
+    /// The mirror port of a switch, or the receiver behind it, dropped packets.
+    Mirror,
 }
 
 /// Event that `Board::read` passes to its visitor.
 #[derive(Clone, Copy)]
 pub enum CaptureEvent<'a> {
-    /// Audio. Every channel gets its period of one position before the next.
+    /// Audio. On a board whose channels share a clock, every channel gets its period of one
+    /// position before the next. On a board whose channels open and close (`SourceKind::Rtp`),
+    /// each channel has positions of its own, and only open channels get periods.
     Period(Period<'a>),
     /// The frames from `position` on are lost on all channels. Precedes the next period.
     Lost { frames: u64, position: u64, why: GapReason },
+    /// The frames from `position` on are lost on all sides of one channel. Precedes the
+    /// channel's next period, which begins behind them.
+    ChannelLost { channel: usize, frames: u64, position: u64, why: GapReason },
+    /// One side has no audio for a range of the channel's next period, in which its samples are
+    /// zero or concealment. Precedes that period.
+    SideLost { channel: usize, side: usize, position: u64, frames: u64, why: GapReason },
+    /// Audio of one side that came late, for a range that `SideLost` reported. The samples are
+    /// of that side only.
+    Late { channel: usize, side: usize, position: u64, samples: &'a [i16] },
+    /// A digit (DTMF) sounds on the channel from `position` on. No event has its value.
+    Digit { channel: usize, position: u64, frames: u64 },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +106,8 @@ pub enum Board {
     Alsa(Box<AlsaBoard>),
     /// WAV files played in real time.
     Sim(SimBoard),
+    /// Calls from the network.
+    Rtp(Box<RtpBoard>),
     /// A board that could not be opened yet; it is retried.
     Closed(Box<ClosedBoard>),
 }
@@ -91,6 +117,7 @@ macro_rules! each {
         match $self {
             Board::Alsa($board) => $body,
             Board::Sim($board) => $body,
+            Board::Rtp($board) => $body,
             Board::Closed($board) => $body,
         }
     };
@@ -105,6 +132,9 @@ impl Board {
                 AlsaBoard::open(model, now_us).map(|alsa| Board::Alsa(Box::new(alsa)))
             }
             SourceKind::Sim => SimBoard::open(model, now_us).map(Board::Sim),
+            SourceKind::Rtp { .. } => {
+                RtpBoard::open(model, now_us).map(|rtp| Board::Rtp(Box::new(rtp)))
+            }
         }
     }
 
@@ -131,7 +161,8 @@ impl Board {
         match self {
             Board::Alsa(alsa) => alsa.register(registry, tokens),
             Board::Sim(sim) => sim.register(registry, tokens),
-            Board::Closed(_) => Ok(()),
+            // It is read by the clock.
+            Board::Rtp(_) | Board::Closed(_) => Ok(()),
         }
     }
 
@@ -140,7 +171,7 @@ impl Board {
         match self {
             Board::Alsa(alsa) => alsa.mark_ready(token),
             Board::Sim(sim) => sim.mark_ready(token),
-            Board::Closed(_) => {}
+            Board::Rtp(_) | Board::Closed(_) => {}
         }
     }
 
@@ -161,6 +192,7 @@ impl Board {
         match self {
             Board::Alsa(alsa) => alsa.read(now_us, budget_frames, visit),
             Board::Sim(sim) => sim.read(now_us, budget_frames, visit),
+            Board::Rtp(rtp) => rtp.read(now_us, budget_frames, visit),
             Board::Closed(_) => false,
         }
     }
@@ -176,7 +208,7 @@ impl Board {
     #[must_use]
     pub fn can_loop_back(&self) -> bool {
         match self {
-            Board::Alsa(_) => false,
+            Board::Alsa(_) | Board::Rtp(_) => false,
             Board::Sim(_) => true,
             Board::Closed(closed) => closed.is_sim(),
         }
@@ -186,12 +218,22 @@ impl Board {
     /// `None` restores the line. Returns false if the board does not support it.
     pub fn set_test_tone(&mut self, channel: usize, tone: Option<TestTone>) -> bool {
         match self {
-            Board::Alsa(_) | Board::Closed(_) => false,
+            Board::Alsa(_) | Board::Rtp(_) | Board::Closed(_) => false,
             Board::Sim(sim) => sim.set_test_tone(channel, tone),
         }
     }
 
-    /// Position of the next frame: delivered plus lost frames.
+    /// The board for calls from the network, whose slots the recorder opens and closes. None if
+    /// the board is of another kind, or not open yet.
+    pub fn as_rtp_mut(&mut self) -> Option<&mut RtpBoard> {
+        match self {
+            Board::Rtp(rtp) => Some(rtp),
+            Board::Alsa(_) | Board::Sim(_) | Board::Closed(_) => None,
+        }
+    }
+
+    /// Position of the next frame: delivered plus lost frames. The positions of a board whose
+    /// channels open and close are its clock's; see `RtpBoard::slot_position` for a channel's.
     #[must_use]
     pub fn position(&self) -> u64 {
         each!(self, board => board.position())

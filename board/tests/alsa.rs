@@ -126,6 +126,7 @@ impl Desk {
                 mono.resize(end, 0);
                 lost.push((position, frames, why));
             }
+            _ => panic!("an event that only RTP boards send"),
         };
         while self.board.read(now_us, 100, &mut visit) {}
         assert!(self.board.deadline_us().is_none_or(|deadline_us| deadline_us > now_us));

@@ -84,6 +84,7 @@ impl Heard {
                     channel.extend((0..frames).map(|_| None));
                 }
             }
+            _ => panic!("an event that only RTP boards send"),
         })
     }
 

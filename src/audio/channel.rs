@@ -2,6 +2,9 @@
 //!
 //! It captures periods and applies the mask: the meter and the detector never receive masked
 //! audio (G6). The recorder tracks which calls use the channel and which streams read its ring.
+//!
+//! A channel of a card has its device for ever. A channel of a board whose calls bring their
+//! devices is *seized* for a call and *released* after it; in between it is blank.
 
 use crate::audio::detect::ActivityDetector;
 use crate::audio::mask::Mask;
@@ -18,7 +21,10 @@ pub struct ChannelIndex(pub usize);
 pub struct Channel {
     /// Its number in the configuration and in the protocol.
     pub id: u16,
+    /// The device whose calls it records; empty while no call has seized the channel.
     pub device: String,
+    /// Whether calls bring the device: the configuration names none.
+    pub follows_calls: bool,
     pub board: usize,
     pub rate: u32,
     pub sides: u8,
@@ -27,8 +33,10 @@ pub struct Channel {
     pub meter: Meter,
     /// Detector of line activity; the call feed by default.
     pub detector: ActivityDetector,
-    /// Frames lost since startup, for any reason.
+    /// Frames lost since startup on all sides, for any reason.
     pub lost_frames: u64,
+    /// Frames lost since startup on one side; late audio is not subtracted.
+    pub side_lost_frames: u64,
     /// Start of audio that must not leave yet, because the stop of a blackout is not durable.
     pub unreleased_from: Option<Position>,
     /// Number of open blackouts on the channel; the mask is open while it is above 0.
@@ -50,6 +58,7 @@ impl Channel {
         Channel {
             id: model.id,
             device: model.device.clone(),
+            follows_calls: model.device.is_empty(),
             board,
             rate,
             sides: model.sides,
@@ -58,6 +67,7 @@ impl Channel {
             meter: Meter::new(rate, model.sides),
             detector: ActivityDetector::Cti,
             lost_frames: 0,
+            side_lost_frames: 0,
             unreleased_from: None,
             mask_count: 0,
         }
@@ -86,6 +96,30 @@ impl Channel {
             }
             self.detector.push_samples(samples);
         }
+    }
+
+    /// Notes that one side has no audio for `frames` frames from `at` on. The frames follow; a
+    /// mono channel has only one side, so they are lost.
+    pub fn mark_side_lost(&mut self, side: usize, at: Position, frames: u64, reason: LossReason) {
+        self.side_lost_frames += frames;
+        self.ring.mark_side_lost(side, at, frames, reason);
+    }
+
+    /// Writes late audio of one side to its place, unless it is masked or gone. Returns the
+    /// frames that are lost no more.
+    pub fn write_late(&mut self, side: usize, at: Position, samples: &[i16]) -> u64 {
+        self.ring.write_late(side, at, samples, &self.mask)
+    }
+
+    /// Makes the channel blank for its next call: audio wiped, mask, meter and detector new.
+    /// Positions go on, so what is known of earlier ones stays true.
+    pub fn clear(&mut self) {
+        assert!(!self.is_hidden(), "channel {} is under a blackout", self.id);
+        self.ring.wipe_all();
+        self.mask = Mask::default();
+        self.meter = Meter::new(self.rate, self.sides);
+        self.detector = ActivityDetector::Cti;
+        self.device.clear();
     }
 
     /// Advances by frames that were lost before capture.

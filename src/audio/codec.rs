@@ -2,8 +2,9 @@
 //!
 //! Audio is encoded in grid frames of 20 ms (`grid_frames`), counted from the first sample of the
 //! recording; only the last one may be shorter. Masked, held and lost frames are never encoded:
-//! they are typed runs beside the payload, and `Decoder` outputs exact zeros for them. A payload
-//! can only be decoded with its runs. Payloads of consecutive grid frames are concatenated, so a
+//! they are typed runs beside the payload, and `Decoder` outputs exact zeros for them. Frames of
+//! which one side is lost are encoded with silence there, and decoded to exact zeros. A payload can
+//! only be decoded with its runs. Payloads of consecutive grid frames are concatenated, so a
 //! chunk may end after any grid frame.
 //!
 //! | kind | payload |
@@ -18,8 +19,8 @@ pub mod opus;
 pub mod pcm;
 pub mod ulaw;
 
-use crate::audio::ring::Cleared;
-use crate::audio::span::{Fate, Run};
+use crate::audio::ring::{Cleared, silence_lost_side};
+use crate::audio::span::Run;
 use crate::config::CodecKind;
 use crate::limits::{RATE_MAX, RATE_MIN};
 
@@ -178,6 +179,27 @@ impl Encoder {
         }
     }
 
+    /// Memory that the encoder takes, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        let state = match &self.backend {
+            EncoderBackend::Pcm | EncoderBackend::Ulaw => 0,
+            EncoderBackend::Opus(_) => opus::ENCODER_BYTES * self.layout.sides,
+        };
+        (size_of::<Encoder>() + state) as u64
+    }
+
+    /// Time that a grid frame of this codec takes on a small box, in microseconds: reading the ring,
+    /// encoding and its part of sealing a chunk (`benches/turn`). The recorder has no clock, so it
+    /// shares out its turns by this.
+    #[must_use]
+    pub fn grid_cost_us(&self) -> u32 {
+        match &self.backend {
+            EncoderBackend::Pcm | EncoderBackend::Ulaw => 6,
+            EncoderBackend::Opus(_) => 70,
+        }
+    }
+
     /// Maximum number of bytes that one `encode_frame` or `finish` appends.
     #[must_use]
     pub fn grid_bytes_max(&self) -> usize {
@@ -195,7 +217,7 @@ impl Encoder {
         );
         assert_eq!(audio.samples().len(), frames * self.layout.sides, "sides");
         self.ended = frames < self.layout.frame_count;
-        let stored = || audio.runs_with_samples().filter(|(run, _)| run.fate == Fate::Stored);
+        let stored = || audio.runs_with_samples().filter(|(run, _)| run.fate.is_stored());
         match &mut self.backend {
             EncoderBackend::Pcm => stored().for_each(|(_, piece)| pcm::encode(piece, payload)),
             EncoderBackend::Ulaw => stored().for_each(|(_, piece)| ulaw::encode(piece, payload)),
@@ -326,7 +348,7 @@ impl PlainDecoder {
         let mut rest = payload;
         for run in runs {
             let frames = run.frames as usize;
-            if run.fate != Fate::Stored {
+            if !run.fate.is_stored() {
                 out.resize(out.len() + frames * self.sides, 0);
                 continue;
             }
@@ -334,7 +356,9 @@ impl PlainDecoder {
             let Some((bytes, after)) = rest.split_at_checked(wanted) else {
                 return Err(CodecError::Truncated { wanted, found: rest.len() });
             };
+            let start = out.len();
             (self.decode)(bytes, out);
+            silence_lost_side(run.fate, &mut out[start..]);
             rest = after;
         }
         if rest.is_empty() { Ok(()) } else { Err(CodecError::TrailingBytes { bytes: rest.len() }) }

@@ -9,9 +9,8 @@ use crate::audio::channel::{Channel, ChannelIndex};
 use crate::audio::codec::Encoder;
 use crate::audio::mask::Mask;
 use crate::audio::ring::RUNS_MAX;
-use crate::audio::span::{Fate, Run};
+use crate::audio::span::Run;
 use crate::limits;
-use crate::store::fact::FactSpan;
 use crate::time::Position;
 use zeroize::Zeroize;
 
@@ -27,8 +26,6 @@ pub struct EncodeStream {
     pub is_flushing: bool,
     /// Ranges in which the call was on hold.
     pub held_ranges: Mask,
-    /// Ranges that are not stored audio, in order.
-    pub spans: Vec<FactSpan>,
     encoder: Encoder,
     payload: Vec<u8>,
     runs: heapless::Vec<Run, { limits::CHUNK_RUNS_MAX }>,
@@ -60,7 +57,6 @@ impl EncodeStream {
             end: None,
             is_flushing: false,
             held_ranges: Mask::default(),
-            spans: Vec::with_capacity(64),
             encoder,
             payload,
             runs: heapless::Vec::new(),
@@ -119,7 +115,6 @@ impl EncodeStream {
         self.encoder.encode_frame(&cleared, &mut self.payload);
         let mut at = self.cursor;
         for run in cleared.runs() {
-            append_span(&mut self.spans, at, *run);
             assert!(
                 Channel::append_run(&mut self.runs, *run),
                 "there was room for a grid frame's runs"
@@ -181,21 +176,10 @@ impl EncodeStream {
     }
 }
 
-/// Appends a run to a list of ranges that are not stored audio.
-pub fn append_span(spans: &mut Vec<FactSpan>, at: Position, run: Run) {
-    if run.fate == Fate::Stored || run.frames == 0 {
-        return;
-    }
-    let to = at.plus(u64::from(run.frames));
-    match spans.last_mut() {
-        Some(last) if last.fate == run.fate && last.to == at => last.to = to,
-        _ => spans.push(FactSpan { fate: run.fate, from: at, to }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::span::Fate;
     use crate::config::{self, CodecKind};
 
     fn test_channel() -> Channel {
@@ -239,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn g1_spans_of_a_reel_are_exact() {
+    fn g1_runs_of_a_stream_are_exact() {
         let (mut channel, mut stream) = (test_channel(), test_stream(0));
         channel.capture(&[5; 320], Position(0));
         channel.start_mask(Position(100));
@@ -248,8 +232,11 @@ mod tests {
         channel.capture(&[7; 320], Position(0));
         (stream.end, stream.is_flushing) = (Some(channel.head()), true);
         while stream.encode_next(&mut channel, 8000) == Progress::Advanced {}
-        let masked = FactSpan { fate: Fate::Masked, from: Position(100), to: Position(640) };
-        assert_eq!(stream.spans, [masked]);
-        stream.flush_chunk(|_, payload| assert_eq!(payload.len(), 2 * (100 + 320)));
+        let run = |fate, frames| Run { fate, frames };
+        let wanted = [run(Fate::Stored, 100), run(Fate::Masked, 540), run(Fate::Stored, 320)];
+        stream.flush_chunk(|runs, payload| {
+            assert_eq!(runs, wanted);
+            assert_eq!(payload.len(), 2 * (100 + 320));
+        });
     }
 }

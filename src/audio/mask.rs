@@ -98,6 +98,12 @@ impl Mask {
         self.ranges.retain(|range| range.to > before);
     }
 
+    /// Whether nothing is hidden.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
     /// Whether the next range may join others.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -3,29 +3,23 @@
 //! It holds PCM by position and is allocated once. It serves as the blackout window and as the
 //! buffer against a slow disk. A blackout wipes audio that still waits, and masked audio is
 //! written as zeros. Audio leaves only as `Cleared`, which only this module can create, with a
-//! fate for every frame. The ring asserts that every frame that is not `Stored` is zero.
+//! fate for every frame. The ring asserts that every frame that is not stored is zero, and the
+//! lost side of every frame of which one side is stored.
+//!
+//! Losses are kept for each side. Audio of a side that comes late goes to its place as long as the
+//! ring has it, unless a mask hides that place.
 //!
 //! The ring does not know its readers. The recorder ensures that the writer never overtakes a
 //! reader (`free_frames`), and reading asserts it.
 
+use crate::audio::losses::LossList;
 use crate::audio::mask::Mask;
-use crate::audio::span::{Fate, LossReason, Run};
+use crate::audio::span::{Fate, LossReason, Run, Side};
 use crate::time::Position;
 use zeroize::Zeroize;
 
 /// Maximum number of runs in one `read_cleared` call.
 pub const RUNS_MAX: usize = 32;
-
-/// Maximum number of lost ranges. Above it, the audio between the last two is counted as lost
-/// too.
-const LOST_MAX: usize = 64;
-
-#[derive(Clone, Copy, Debug)]
-struct LostRange {
-    from: Position,
-    to: Position,
-    reason: LossReason,
-}
 
 /// The waiting audio of one channel.
 pub struct Ring {
@@ -34,13 +28,17 @@ pub struct Ring {
     head: Position,
     /// End of the last frame written; lost frames may follow up to `head`.
     written: Position,
-    lost: heapless::Vec<LostRange, LOST_MAX>,
+    /// Nothing before is readable: it belonged to whoever had the channel before.
+    cleared: Position,
+    /// What is lost, by side; a mono channel has one.
+    lost: [LossList; 2],
     scratch: Box<[i16]>,
     runs: heapless::Vec<Run, RUNS_MAX>,
 }
 
 /// Audio that may leave RAM: interleaved samples (`sides` per frame) and the fate of every frame.
-/// Frames whose fate is not `Stored` are zero. Only the ring constructs it.
+/// Frames that are not stored are zero, and so is the lost side of others. Only the ring
+/// constructs it.
 #[derive(Debug)]
 pub struct Cleared<'a> {
     samples: &'a [i16],
@@ -69,7 +67,8 @@ impl Ring {
             sides,
             head: Position(0),
             written: Position(0),
-            lost: heapless::Vec::new(),
+            cleared: Position(0),
+            lost: [(); 2].map(|()| LossList::for_grid_frames(frames / stretch)),
             scratch: vec![0; stretch * sides].into_boxed_slice(),
             runs: heapless::Vec::new(),
         }
@@ -88,13 +87,14 @@ impl Ring {
 
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
-        (self.samples.len() * size_of::<i16>()) as u64
+        let losses: u64 = self.lost.iter().map(LossList::memory_bytes).sum();
+        (self.samples.len() * size_of::<i16>()) as u64 + losses
     }
 
     /// Oldest readable position. Lost frames overwrite nothing, so they do not move it.
     #[must_use]
     pub fn tail(&self) -> Position {
-        self.written.saturating_sub(self.capacity())
+        self.written.saturating_sub(self.capacity()).max(self.cleared)
     }
 
     /// Number of frames that can be written without overwriting audio from `cursor` on.
@@ -108,6 +108,7 @@ impl Ring {
         assert_eq!(frames.len() % self.sides, 0);
         assert!(frames.len() <= self.samples.len());
         let count = (frames.len() / self.sides) as u64;
+        self.wipe_skipped();
         let at = self.sample_index(self.head);
         let first = frames.len().min(self.samples.len() - at);
         let (one, two) = frames.split_at(first);
@@ -124,18 +125,57 @@ impl Ring {
 
     /// Advances by `frames` lost frames. Their slots are not written; a reader gets a lost run.
     pub fn skip_lost(&mut self, frames: u64, reason: LossReason) {
-        if frames == 0 {
-            return;
-        }
         let (from, to) = (self.head, self.head.plus(frames));
         self.head = to;
         let tail = self.tail();
-        self.lost.retain(|lost| lost.to > tail);
-        let full = self.lost.is_full();
-        match self.lost.last_mut() {
-            Some(last) if (last.to == from && last.reason == reason) || full => last.to = to,
-            _ => assert!(self.lost.push(LostRange { from, to, reason }).is_ok(), "there was room"),
+        self.lost.iter_mut().for_each(|lost| lost.add(from, to, reason, tail));
+    }
+
+    /// Notes that one side has no audio for `frames` frames from `at` on, which is not before the
+    /// head. The frames follow.
+    pub fn mark_side_lost(&mut self, side: usize, at: Position, frames: u64, reason: LossReason) {
+        assert!(side < self.sides, "side {side} of {}", self.sides);
+        let (from, to) = (at.max(self.head), at.plus(frames));
+        let tail = self.tail();
+        self.lost[side].add(from, to, reason, tail);
+    }
+
+    /// Writes audio of one side, from `at` on, that was told as lost because its packets were
+    /// missing: where the ring still has the place, and `mask` does not hide it. Returns the number
+    /// of frames that are lost no more.
+    pub fn write_late(&mut self, side: usize, at: Position, samples: &[i16], mask: &Mask) -> u64 {
+        assert!(side < self.sides, "side {side} of {}", self.sides);
+        let end = at.plus(samples.len() as u64).min(self.written);
+        let (mut next, mut restored) = (at.max(self.tail()), 0);
+        while next < end {
+            let (lost, lost_until) = self.lost[side].state_at(next);
+            let (masked, mask_until) = mask.state_at(next);
+            let until = lost_until.into_iter().chain(mask_until).fold(end, Position::min);
+            let open = lost.is_some_and(LossReason::is_of_packets) && !masked;
+            if open && self.lost[side].take_out(next, until) {
+                self.copy_side(side, next, &samples[offset(at, next)..offset(at, until)]);
+                restored += until.frames_since(next);
+            }
+            next = until;
         }
+        restored
+    }
+
+    fn copy_side(&mut self, side: usize, at: Position, samples: &[i16]) {
+        let start = self.sample_index(at) / self.sides;
+        let first = samples.len().min(self.samples.len() / self.sides - start);
+        let (one, two) = samples.split_at(first);
+        for (from, piece) in [(start, one), (0, two)] {
+            let slots = self.samples[from * self.sides + side..].iter_mut().step_by(self.sides);
+            slots.zip(piece).for_each(|(slot, sample)| *slot = *sample);
+        }
+    }
+
+    /// Zeroizes the places of lost frames before the head, which are about to become readable.
+    fn wipe_skipped(&mut self) {
+        let skipped = self.head.frames_since(self.written).min(self.capacity());
+        self.written = self.head;
+        self.wipe_range(self.head.saturating_sub(skipped), self.head);
     }
 
     /// Zeroizes the waiting audio between `from` and `to`.
@@ -152,10 +192,12 @@ impl Ring {
         self.samples[..count - first].zeroize();
     }
 
-    /// Zeroizes the whole ring.
+    /// Zeroizes the whole ring, and makes nothing of it readable. Positions go on.
     pub fn wipe_all(&mut self) {
         self.samples.zeroize();
         self.scratch.zeroize();
+        (self.written, self.cleared) = (self.head, self.head);
+        self.lost.iter_mut().for_each(LossList::clear);
     }
 
     /// Reads `frames` frames from `from` on through both masks. Returns fewer if their fate
@@ -194,12 +236,13 @@ impl Ring {
             let index = usize::try_from(at.0 % self.capacity()).unwrap_or(0) * self.sides;
             let first = count.min(self.samples.len() - index);
             let target = &mut self.scratch[out..out + count];
-            if run.fate == Fate::Stored {
+            if run.fate.is_stored() {
                 target[..first].copy_from_slice(&self.samples[index..index + first]);
                 target[first..].copy_from_slice(&self.samples[..count - first]);
             } else {
                 target.fill(0);
             }
+            silence_lost_side(run.fate, target);
             at = at.plus(u64::from(run.frames));
             out += count;
         }
@@ -210,7 +253,7 @@ impl Ring {
     fn fate_at(&self, at: Position, [mask, held]: [&Mask; 2]) -> (Fate, Option<Position>) {
         let (masked, mask_until) = mask.state_at(at);
         let (is_held, held_until) = held.state_at(at);
-        let (lost, lost_until) = self.lost_at(at);
+        let (lost, lost_until) = self.loss_at(at);
         if masked {
             self.assert_wiped(at, mask_until);
             return (Fate::Masked, mask_until);
@@ -219,8 +262,7 @@ impl Ring {
         if is_held {
             return (Fate::Held, soonest(mask_until, held_until));
         }
-        let until = soonest(soonest(mask_until, held_until), lost_until);
-        (lost.map_or(Fate::Stored, Fate::Lost), until)
+        (lost, soonest(soonest(mask_until, held_until), lost_until))
     }
 
     /// Asserts that masked frames were wiped, as a second check after masking. Lost frames are
@@ -230,27 +272,32 @@ impl Ring {
         let stop = stop.min(from.plus((self.scratch.len() / self.sides) as u64));
         let mut at = from;
         while at < stop {
-            let (lost, lost_until) = self.lost_at(at);
+            let (lost, lost_until) = self.loss_at(at);
             let index = self.sample_index(at);
             let next = lost_until.map_or(stop, |until| until.min(stop));
             let run = usize::try_from(next.frames_since(at)).unwrap_or(0) * self.sides;
             let run = run.min(self.samples.len() - index);
             let wiped = self.samples[index..index + run].iter().all(|sample| *sample == 0);
-            assert!(wiped || lost.is_some(), "masked audio at {at} was not wiped");
+            let lost = matches!(lost, Fate::Lost(_));
+            assert!(wiped || lost, "masked audio at {at} was not wiped");
             at = at.plus((run / self.sides) as u64);
         }
     }
 
-    fn lost_at(&self, at: Position) -> (Option<LossReason>, Option<Position>) {
-        for lost in &self.lost {
-            if at < lost.from {
-                return (None, Some(lost.from));
-            }
-            if at < lost.to {
-                return (Some(lost.reason), Some(lost.to));
-            }
+    /// What is lost of the frame at `at`: nothing, one side or all; and where that may change.
+    fn loss_at(&self, at: Position) -> (Fate, Option<Position>) {
+        let (agent, until) = self.lost[0].state_at(at);
+        if self.sides == 1 {
+            return (agent.map_or(Fate::Stored, Fate::Lost), until);
         }
-        (None, None)
+        let (customer, customer_until) = self.lost[1].state_at(at);
+        let fate = match (agent, customer) {
+            (None, None) => Fate::Stored,
+            (Some(reason), None) => Fate::SideLost(Side::Agent, reason),
+            (None, Some(reason)) => Fate::SideLost(Side::Customer, reason),
+            (Some(reason), Some(_)) => Fate::Lost(reason),
+        };
+        (fate, until.into_iter().chain(customer_until).min())
     }
 
     /// Wipes the audio returned by the last `read_cleared`.
@@ -263,13 +310,34 @@ impl Ring {
     }
 }
 
+/// Index of the position `at` in samples that begin at `from`.
+fn offset(from: Position, at: Position) -> usize {
+    usize::try_from(at.frames_since(from)).unwrap_or(0)
+}
+
+/// Zeros the lost side of stereo frames of which the other is stored.
+pub fn silence_lost_side(fate: Fate, frames: &mut [i16]) {
+    let Some(side) = fate.lost_side() else { return };
+    frames.iter_mut().skip(side.index()).step_by(2).for_each(|sample| *sample = 0);
+}
+
+/// Whether all samples that the fate hides are zero.
+fn is_silent_where_lost(fate: Fate, frames: &[i16]) -> bool {
+    let zero = |sample: &i16| *sample == 0;
+    match fate.lost_side() {
+        Some(side) => frames.iter().skip(side.index()).step_by(2).all(zero),
+        None => fate.is_stored() || frames.iter().all(zero),
+    }
+}
+
 impl<'a> Cleared<'a> {
     fn new(samples: &'a [i16], sides: usize, runs: &'a [Run]) -> Cleared<'a> {
         let cleared = Cleared { samples, sides, runs };
         let frames: u64 = runs.iter().map(|run| u64::from(run.frames)).sum();
         assert_eq!(frames * sides as u64, samples.len() as u64, "every frame has one fate");
         for (run, piece) in cleared.runs_with_samples() {
-            assert!(run.fate == Fate::Stored || piece.iter().all(|sample| *sample == 0));
+            assert!(run.fate.lost_side().is_none() || sides == 2, "a side of a mono channel");
+            assert!(is_silent_where_lost(run.fate, piece), "{:?} is not silent", run.fate);
         }
         cleared
     }
@@ -292,7 +360,7 @@ impl<'a> Cleared<'a> {
     /// Whether any frame is stored.
     #[must_use]
     pub fn has_stored(&self) -> bool {
-        self.runs.iter().any(|run| run.fate == Fate::Stored && run.frames > 0)
+        self.runs.iter().any(|run| run.fate.is_stored() && run.frames > 0)
     }
 
     /// Iterates over the runs with their samples, in order.
@@ -312,9 +380,10 @@ impl<'a> Cleared<'a> {
         let mut at = 0;
         for run in runs {
             let end = at + run.frames as usize * sides;
-            if run.fate != Fate::Stored {
+            if !run.fate.is_stored() {
                 samples[at..end].fill(0);
             }
+            silence_lost_side(run.fate, &mut samples[at..end]);
             at = end;
         }
         Cleared::new(samples, sides, runs)
@@ -322,113 +391,4 @@ impl<'a> Cleared<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NONE: Mask = Mask::EMPTY;
-
-    fn filled_ring(frames: i16) -> Ring {
-        let mut ring = Ring::new(1, 100, 50);
-        let samples: Vec<i16> = (1..=frames).collect();
-        samples.chunks(30).for_each(|piece| ring.write(piece, false));
-        ring
-    }
-
-    #[test]
-    fn what_went_in_comes_out_by_position_across_the_seam() {
-        let mut ring = filled_ring(130);
-        assert_eq!((ring.head(), ring.tail()), (Position(130), Position(30)));
-        let cleared = ring.read_cleared(Position(80), 50, [&NONE, &NONE]);
-        assert_eq!(cleared.samples(), (81..=130).collect::<Vec<i16>>());
-        assert_eq!(cleared.runs(), [Run { fate: Fate::Stored, frames: 50 }]);
-    }
-
-    #[test]
-    fn g1_a_mask_is_exact_to_the_sample_and_reaches_back() {
-        let mut ring = filled_ring(60);
-        let mut mask = Mask::default();
-        mask.open_at(Position(40));
-        ring.wipe_range(Position(40), ring.head());
-        ring.write(&[-7; 10], true);
-        mask.close_at(ring.head());
-        ring.write(&[8; 10], false);
-        let cleared = ring.read_cleared(Position(35), 45, [&mask, &NONE]);
-        let mut wanted: Vec<i16> = (36..=40).collect();
-        wanted.extend([0; 30]);
-        wanted.extend([8; 10]);
-        assert_eq!(cleared.samples(), wanted);
-        let fates: Vec<_> = cleared.runs().iter().map(|run| (run.fate, run.frames)).collect();
-        assert_eq!(fates, [(Fate::Stored, 5), (Fate::Masked, 30), (Fate::Stored, 10)]);
-        assert!(!ring.samples.iter().any(|sample| (41..=60).contains(sample) || *sample == -7));
-    }
-
-    #[test]
-    #[should_panic(expected = "was not wiped")]
-    fn masked_audio_that_was_not_wiped_stops_the_box() {
-        let mut ring = filled_ring(60);
-        let mut mask = Mask::default();
-        mask.insert(Position(10), Position(20));
-        let _ = ring.read_cleared(Position(5), 20, [&mask, &NONE]);
-    }
-
-    #[test]
-    fn lost_frames_are_a_span_of_their_own() {
-        let mut ring = filled_ring(20);
-        ring.skip_lost(5, LossReason::Overrun);
-        ring.skip_lost(5, LossReason::Overrun);
-        ring.skip_lost(3, LossReason::Ring);
-        ring.write(&[9; 7], false);
-        let mut held = Mask::default();
-        held.insert(Position(15), Position(22));
-        let cleared = ring.read_cleared(Position(10), 30, [&NONE, &held]);
-        let fates: Vec<_> = cleared.runs().iter().map(|run| (run.fate, run.frames)).collect();
-        let lost = |why| Fate::Lost(why);
-        let wanted = [
-            (Fate::Stored, 5),
-            (Fate::Held, 7),
-            (lost(LossReason::Overrun), 8),
-            (lost(LossReason::Ring), 3),
-            (Fate::Stored, 7),
-        ];
-        assert_eq!(fates, wanted);
-    }
-
-    #[test]
-    fn room_is_what_a_reader_leaves() {
-        let ring = filled_ring(60);
-        assert_eq!(ring.free_frames(Position(0)), 40);
-        assert_eq!(ring.free_frames(ring.head()), 100);
-        assert_eq!(ring.free_frames(Position(999)), 100, "a reader ahead needs nothing");
-    }
-
-    #[test]
-    fn what_a_reader_needs_stays_when_more_is_lost_than_the_ring_holds() {
-        let mut ring = filled_ring(90);
-        let mut mask = Mask::default();
-        mask.open_at(Position(85));
-        for _ in 0..10 {
-            ring.skip_lost(15, LossReason::Ring);
-        }
-        assert_eq!((ring.tail(), ring.free_frames(Position(40))), (Position(0), 0));
-        ring.wipe_range(Position(85), ring.head());
-        let cleared = ring.read_cleared(Position(40), 50, [&mask, &NONE]);
-        let mut wanted: Vec<i16> = (41..=85).collect();
-        wanted.extend([0; 5]);
-        assert_eq!(cleared.samples(), wanted);
-        mask.close_at(Position(95));
-        let cleared = ring.read_cleared(Position(90), 50, [&mask, &NONE]);
-        let fates: Vec<_> = cleared.runs().iter().map(|run| (run.fate, run.frames)).collect();
-        assert_eq!(fates, [(Fate::Masked, 5), (Fate::Lost(LossReason::Ring), 45)]);
-        assert_eq!(ring.free_frames(Position(235)), 95);
-    }
-
-    #[test]
-    fn a_skip_longer_than_the_ring_is_no_trouble() {
-        let mut ring = filled_ring(60);
-        ring.skip_lost(1000, LossReason::Board);
-        ring.write(&[5; 20], false);
-        let cleared = ring.read_cleared(Position(1030), 50, [&NONE, &NONE]);
-        assert_eq!(&cleared.samples()[30..], [5; 20]);
-        assert_eq!(cleared.runs()[0].frames, 30);
-    }
-}
+mod tests;

@@ -1,13 +1,17 @@
 //! Reads `[[board]]`: voice boards, their channels, and the source of line activity.
 //!
-//! The kind of a board determines its channels' keys: a card's channel has slots, a simulated
-//! channel plays a file. A key of the other kind is an error, because it would have no effect.
+//! The kind of a board determines its keys, and its channels' keys: a card's channel has slots, a
+//! simulated channel plays a file, and the calls of a `sip` board bring their channels. A key of
+//! another kind is an error, because it would have no effect.
 //!
 //! `check` ensures that channels and devices are unique over all boards.
 
 use crate::config::bounds::*;
 use crate::config::error::Diagnostics;
 use crate::config::script::{ScriptStep, default_script, parse_script};
+use crate::config::sip::{
+    SipKeys, SipOffsets, SipSettings, check_sip_keys, read_sip, slot_channels,
+};
 use crate::config::table::{Located, TableReader};
 use crate::config::{
     ActivitySource, AudioSettings, BoardKind, BoardSettings, ChannelSettings, CodecKind,
@@ -21,6 +25,8 @@ pub(super) struct BoardDraft {
     board: BoardSettings,
     pub name: Located<String>,
     pub channels: Vec<ChannelDraft>,
+    /// Offsets of the keys of kind `sip`.
+    sip: Option<SipOffsets>,
 }
 
 /// A channel and the offsets of its values.
@@ -39,9 +45,26 @@ impl ChannelDraft {
 }
 
 impl BoardDraft {
-    pub fn into_board(self) -> BoardSettings {
-        let channels = self.channels.into_iter().map(|draft| draft.channel).collect();
+    /// Slots of a `sip` board are numbered from `next_slot` on, which then follows the last one.
+    pub fn into_board(self, next_slot: &mut u16) -> BoardSettings {
+        let calls = self.slots();
+        let slots = slot_channels(calls, *next_slot);
+        *next_slot = next_slot.saturating_add(calls);
+        let channels = self.channels.into_iter().map(|draft| draft.channel).chain(slots).collect();
         BoardSettings { channels, ..self.board }
+    }
+
+    /// Calls that the board may carry at a time, if it is of kind `sip`; otherwise 0.
+    pub fn slots(&self) -> u16 {
+        self.sip().map_or(0, |(sip, _)| sip.calls)
+    }
+
+    /// The keys of kind `sip`, and their offsets.
+    pub fn sip(&self) -> Option<(&SipSettings, &SipOffsets)> {
+        match &self.board.kind {
+            BoardKind::Sip(sip) => Some((sip, self.sip.as_ref()?)),
+            BoardKind::Alsa { .. } | BoardKind::Sim => None,
+        }
     }
 
     pub fn kind(&self) -> &BoardKind {
@@ -55,6 +78,7 @@ impl BoardDraft {
     /// Memory of its rings in bytes: 16 bits per side and frame, for the holdback and the slack.
     pub fn ring_bytes(&self, holdback_ms: u32) -> u64 {
         let sides: u64 = self.channels.iter().map(|draft| u64::from(draft.channel.sides)).sum();
+        let sides = sides + 2 * u64::from(self.slots());
         let ring_ms = u64::from(holdback_ms) + RING_SLACK_MS;
         sides * 2 * u64::from(self.board.rate) * ring_ms / 1000
     }
@@ -65,6 +89,57 @@ impl BoardDraft {
 enum DeclaredKind {
     Alsa,
     Sim,
+    Sip,
+}
+
+/// Keys that not every kind of board has.
+struct KeysOfKinds {
+    keys: &'static [&'static str],
+    kinds: &'static [DeclaredKind],
+    /// The kinds as errors name them.
+    allowed: &'static str,
+}
+
+const KEYS_OF_KINDS: [KeysOfKinds; 3] = [
+    KeysOfKinds {
+        keys: &["pcm", "period_ms"],
+        kinds: &[DeclaredKind::Alsa],
+        allowed: "kind = \"alsa\"",
+    },
+    KeysOfKinds {
+        keys: &["buffer_ms", "activity", "voice", "channels"],
+        kinds: &[DeclaredKind::Alsa, DeclaredKind::Sim],
+        allowed: "kind = \"alsa\" or \"sim\"",
+    },
+    KeysOfKinds {
+        keys: &[
+            "listen",
+            "address",
+            "ports",
+            "calls",
+            "peers",
+            "devices",
+            "codecs",
+            "srtp",
+            "mask_digits",
+            "when_down",
+        ],
+        kinds: &[DeclaredKind::Sip],
+        allowed: "kind = \"sip\"",
+    },
+];
+
+/// Reports the keys that this kind of board does not have.
+fn reject_keys_of_other_kinds(table: &mut TableReader<'_>, kind: DeclaredKind) {
+    for row in KEYS_OF_KINDS.iter().filter(|row| !row.kinds.contains(&kind)) {
+        for key in row.keys {
+            if let Some(at) = table.value_offset(key) {
+                let text =
+                    format!("found on a board of another kind, allowed with {}", row.allowed);
+                table.report_conflict(at, key, text);
+            }
+        }
+    }
 }
 
 pub(super) fn read_boards(
@@ -86,34 +161,49 @@ fn read_board(
         ("script", ActivitySource::Script),
     ];
     let name = table.require_text("name", &NAME);
-    let kind =
-        table.require_word("kind", &[("alsa", DeclaredKind::Alsa), ("sim", DeclaredKind::Sim)]);
-    let kind = kind.map(|kind| kind.value);
+    let kinds =
+        [("alsa", DeclaredKind::Alsa), ("sim", DeclaredKind::Sim), ("sip", DeclaredKind::Sip)];
+    let kind = table.require_word("kind", &kinds).map(|kind| kind.value);
+    if let Some(kind) = kind {
+        reject_keys_of_other_kinds(&mut table, kind);
+    }
     let activity =
         table.read_word("activity", &activities).map_or(ActivitySource::Cti, |word| word.value);
-    let rate = read_rate(&mut table, audio.codec);
+    let rate = read_rate(&mut table, kind, audio.codec);
     let buffer_ms = table.read_number_or("buffer_ms", BUFFER_MS, 200);
+    let SipKeys { settings: sip, offsets, mask_digits } = read_sip(&mut table);
+    let is_sip = kind == Some(DeclaredKind::Sip);
+    if is_sip {
+        check_sip_keys(&mut table, &sip, &offsets);
+    }
     let board = BoardSettings {
         name: name.value.clone(),
-        kind: read_kind(&mut table, kind, buffer_ms),
+        kind: read_kind(&mut table, (kind, sip), buffer_ms),
         rate,
         buffer_ms,
         activity,
         voice: read_voice(table.read_section("voice"), (activity, audio.holdback_ms), notes),
+        // Cards report no digits.
+        mask_digits: is_sip && mask_digits,
         channels: Vec::new(),
     };
     let rows = table.read_rows("channels", CHANNELS_MAX);
-    if rows.is_empty() {
+    if rows.is_empty() && !is_sip {
         table.report_missing("channels", "a list of channels, { id, device, … }");
     }
-    let channels = rows.into_iter().map(|row| read_channel(row, kind, activity, notes)).collect();
+    let rows = rows.into_iter().filter(|_| !is_sip);
+    let channels = rows.map(|row| read_channel(row, kind, activity, notes)).collect();
     table.finish(notes);
-    BoardDraft { board, name, channels }
+    BoardDraft { board, name, channels, sip: is_sip.then_some(offsets) }
 }
 
-fn read_rate(table: &mut TableReader<'_>, codec: CodecKind) -> u32 {
+fn read_rate(table: &mut TableReader<'_>, kind: Option<DeclaredKind>, codec: CodecKind) -> u32 {
     let Some(rate) = table.read_number("rate", RATE) else { return 8000 };
-    if codec == CodecKind::Opus && !OPUS_RATES.contains(&rate.value) {
+    if kind == Some(DeclaredKind::Sip) && !SIP_RATES.contains(&rate.value) {
+        let allowed = SIP_RATES.map(|rate| rate.to_string()).join(" or ");
+        let text = format!("found {}, allowed {allowed} with kind = \"sip\"", rate.value);
+        table.report_conflict(rate.offset, "rate", text);
+    } else if codec == CodecKind::Opus && !OPUS_RATES.contains(&rate.value) {
         let allowed = OPUS_RATES.map(|rate| rate.to_string()).join(", ");
         let text = format!("found {}, allowed {allowed} with codec = \"opus\"", rate.value);
         table.report_conflict(rate.offset, "rate", text);
@@ -134,16 +224,17 @@ fn reject_misplaced_key<T>(
     }
 }
 
-fn read_kind(table: &mut TableReader<'_>, kind: Option<DeclaredKind>, buffer_ms: u32) -> BoardKind {
+fn read_kind(
+    table: &mut TableReader<'_>,
+    (kind, sip): (Option<DeclaredKind>, SipSettings),
+    buffer_ms: u32,
+) -> BoardKind {
     let has_pcm = table.has_key("pcm");
     let pcm = table.read_text("pcm", &PATH);
     let period_ms = table.read_number("period_ms", PERIOD_MS);
     match kind {
-        Some(DeclaredKind::Sim) => {
-            reject_misplaced_key(table, "pcm", pcm.as_ref(), "alsa");
-            reject_misplaced_key(table, "period_ms", period_ms.as_ref(), "alsa");
-            return BoardKind::Sim;
-        }
+        Some(DeclaredKind::Sim) => return BoardKind::Sim,
+        Some(DeclaredKind::Sip) => return BoardKind::Sip(Box::new(sip)),
         Some(DeclaredKind::Alsa) if !has_pcm => {
             table.report_missing("pcm", "an ALSA PCM, like \"hw:1,0\"")
         }
@@ -203,7 +294,7 @@ fn read_channel(
             reject_misplaced_key(&mut table, "source", source.as_ref(), "sim");
             check_slots(&mut table, slots.as_ref(), sides.as_ref());
         }
-        None => {}
+        Some(DeclaredKind::Sip) | None => {}
     }
     let slots = slots.map_or(Vec::new(), |slots| slots.value);
     let channel = ChannelSettings {

@@ -15,8 +15,9 @@ pub const NAME_BYTES_MAX: usize = 32;
 pub const LISTENERS_MAX: usize = 32;
 /// Maximum `[[board]]` tables.
 pub const BOARDS_MAX: usize = 32;
-/// Maximum channels of all boards together: the size of the channel table.
-pub const CHANNELS_MAX: usize = 256;
+/// Maximum channels of all boards together, slots of IP telephony included: the size of the channel
+/// table.
+pub const CHANNELS_MAX: usize = 2048;
 /// Maximum `[[role]]` tables.
 pub const ROLES_MAX: usize = 256;
 /// Maximum `[[agent]]` tables.
@@ -75,8 +76,23 @@ pub const CHANNEL_ID: RangeInclusive<u16> = 0..=u16::MAX;
 pub const SLOT: RangeInclusive<u16> = 0..=255;
 /// Total ring memory above which a warning is given: it is locked, and boxes have little RAM.
 pub const RINGS_MB_WARN: u64 = 512;
-/// Maximum total ring memory: 256 stereo channels at 8 kHz with the longest holdback are 258 MB.
+/// Maximum total ring memory: 2,048 stereo channels at 8 kHz with the longest holdback are 4.1 GB,
+/// with the default holdback 393 MB.
 pub const RINGS_MB_MAX: u64 = 4096;
+
+/// Calls of a `sip` board at a time: each has a channel.
+pub const SIP_CALLS: RangeInclusive<u16> = 1..=2048;
+const _: () = assert!(*SIP_CALLS.end() as usize == CHANNELS_MAX);
+pub const SIP_CALLS_DEFAULT: u16 = 500;
+/// RTP ports; below 1024 a port needs privileges.
+pub const SIP_PORT_MIN: u16 = 1024;
+pub const SIP_PORTS_DEFAULT: (u16, u16) = (20_000, 23_999);
+/// Maximum listeners of a `sip` board; each uses a descriptor permanently.
+pub const SIP_LISTENERS_MAX: usize = 8;
+/// Maximum networks that may send to a `sip` board; every datagram is compared with all of them.
+pub const SIP_PEERS_MAX: usize = 256;
+/// Sample rates of a `sip` board: those at which its decoders work.
+pub const SIP_RATES: [u32; 2] = [8_000, 16_000];
 
 /// Speech that begins a call: from one codec frame to 10 s.
 pub const ATTACK_MS: RangeInclusive<u32> = 20..=10_000;

@@ -11,11 +11,12 @@ use crate::config::bounds::{CHANNELS_MAX, RINGS_MB_MAX, RINGS_MB_WARN};
 use crate::config::error::{Diagnostics, quote_text, shorten_text, spelling_hint};
 use crate::config::parse::ConfigDraft;
 use crate::config::people::{PeopleDraft, RoleDraft};
+use crate::config::sip::check_sip_boards;
 use crate::config::table::Located;
-use crate::config::{ListenPlace, ListenSettings, ScheduleKind};
+use crate::config::{FIRST_SLOT_ID, ListenPlace, ListenSettings, ScheduleKind};
 use protocol::name::fold_name;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Maximum names listed in an error: 8 of 40 characters, 80 bytes, fit a protocol line.
@@ -88,22 +89,22 @@ fn check_listen(listen: &[Located<ListenSettings>], notes: &mut Diagnostics) {
 /// `[::]` every address.
 fn overlaps(one: &ListenSettings, other: &ListenSettings) -> bool {
     match (one.place(), other.place()) {
-        // Port 0 means any free port.
-        (ListenPlace::Tcp(one), ListenPlace::Tcp(other)) => {
-            let covers = |wide: IpAddr, ip: IpAddr| {
-                wide.is_unspecified() && (wide.is_ipv6() || ip.is_ipv4())
-            };
-            let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
-            one.port() == other.port()
-                && one.port() != 0
-                && (a == b || covers(a, b) || covers(b, a))
-        }
+        (ListenPlace::Tcp(one), ListenPlace::Tcp(other)) => is_same_place(one, other),
         (ListenPlace::File(one), ListenPlace::File(other)) => {
             let plain = |path: &Path| path.components().collect::<PathBuf>();
             plain(one) == plain(other)
         }
         _ => false,
     }
+}
+
+/// Whether the system refuses to open the second of two addresses of one protocol.
+pub(super) fn is_same_place(one: SocketAddr, other: SocketAddr) -> bool {
+    let covers =
+        |wide: IpAddr, ip: IpAddr| wide.is_unspecified() && (wide.is_ipv6() || ip.is_ipv4());
+    let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
+    // Port 0 means any free port.
+    one.port() == other.port() && one.port() != 0 && (a == b || covers(a, b) || covers(b, a))
 }
 
 fn display_place(listen: &ListenSettings) -> String {
@@ -128,11 +129,8 @@ fn check_boards(draft: &ConfigDraft, notes: &mut Diagnostics) {
     check_unique(ids.iter(), "[[board]] channels.id", str::to_owned, notes);
     let devices = channels().map(|channel| &channel.device);
     check_unique(devices, "[[board]] channels.device", str::to_owned, notes);
-    let count = channels().count();
-    if let Some(one_more) = channels().nth(CHANNELS_MAX) {
-        let text = format!("found {count} on all boards together, allowed {CHANNELS_MAX}");
-        notes.push_conflict(one_more.device.offset, "[[board]] channels", text);
-    }
+    check_channel_count(draft, notes);
+    check_sip_boards(draft, notes);
     for board in &draft.boards {
         let mut first: BTreeMap<u16, usize> = BTreeMap::new();
         for slot in board.channels.iter().flat_map(|channel| &channel.slots) {
@@ -159,6 +157,33 @@ fn check_boards(draft: &ConfigDraft, notes: &mut Diagnostics) {
              memory"
         );
         notes.push_warning(last.name.offset, "[[board]] channels", text);
+    }
+}
+
+/// Checks that all channels fit, and that none has the number of a slot.
+fn check_channel_count(draft: &ConfigDraft, notes: &mut Diagnostics) {
+    let channels = || draft.boards.iter().flat_map(|board| &board.channels);
+    let slots: u16 = draft.boards.iter().fold(0, |sum, board| sum.saturating_add(board.slots()));
+    let count = channels().count() + usize::from(slots);
+    if count > CHANNELS_MAX {
+        let one_more = channels().nth(CHANNELS_MAX).map(|channel| channel.device.offset);
+        let (at, key, calls) = match draft.sip_boards().last() {
+            Some((_, offsets)) => (offsets.calls, "[[board]] calls", ", with a channel a call"),
+            None => (one_more.unwrap_or(0), "[[board]] channels", ""),
+        };
+        let text = format!("found {count} on all boards together{calls}, allowed {CHANNELS_MAX}");
+        notes.push_conflict(at, key, text);
+    }
+    let taken = FIRST_SLOT_ID..FIRST_SLOT_ID.saturating_add(slots);
+    for id in channels().filter_map(|channel| channel.id.as_ref()) {
+        if taken.contains(&id.value) {
+            let (first, last) = (taken.start, taken.end - 1);
+            let text = format!(
+                "found {}, allowed none of {first} to {last}, the channels of kind = \"sip\"",
+                id.value
+            );
+            notes.push_conflict(id.offset, "[[board]] channels.id", text);
+        }
     }
 }
 
@@ -282,10 +307,15 @@ fn check_phones(people: &PeopleDraft, notes: &mut Diagnostics) {
 fn check_references(draft: &ConfigDraft, notes: &mut Diagnostics) {
     let people = &draft.people;
     let channels = draft.boards.iter().flat_map(|board| &board.channels);
-    let on_boards: BTreeSet<&str> = channels.map(|channel| channel.device.value.as_str()).collect();
+    let mut on_boards: BTreeSet<&str> =
+        channels.map(|channel| channel.device.value.as_str()).collect();
     let phones = people.agents.iter().flat_map(|draft| &draft.phones);
-    let devices: BTreeSet<&str> =
-        phones.map(|phone| phone.value.as_str()).chain(on_boards.iter().copied()).collect();
+    let phones = phones.map(|phone| phone.value.as_str());
+    for (sip, _) in draft.sip_boards() {
+        on_boards.extend(sip.devices.iter().map(String::as_str));
+        on_boards.extend(phones.clone().filter(|_| sip.devices.is_empty()));
+    }
+    let devices: BTreeSet<&str> = phones.chain(on_boards.iter().copied()).collect();
     let users: BTreeSet<String> =
         people.agents.iter().map(|draft| fold_name(&draft.username.value)).collect();
     for workstation in &people.workstations {

@@ -3,7 +3,8 @@
 //! The table has a row for every key. Keys that determine memory, devices or files take effect
 //! only at a start; `keep_start_keys` keeps their running values.
 
-use super::{Agent, Config, ListenSettings};
+use super::sip::LiveSipKeys;
+use super::{Agent, BoardSettings, Config, ListenSettings};
 
 /// When a changed key takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ macro_rules! rows {
     };
 }
 
-const ROWS: [Row; 38] = rows! {
+const ROWS: [Row; 39] = rows! {
     "box.name" Live name;
     "box.time_zone" Live time_zone;
     "box.data" AtStart data;
@@ -66,7 +67,8 @@ const ROWS: [Row; 38] = rows! {
     "store.seal" AtStart store.seal;
     "store.recipients" Live store.recipients;
     "store.reserve_mb" Live store.reserve_mb;
-    "board" AtStart boards;
+    "board" AtStart boards as without_live_keys;
+    "board.sip" Live boards as live_keys;
     "agent" Live agents as without_lines;
     "workstation" Live workstations;
     "schedule" Live schedules;
@@ -81,6 +83,28 @@ const ROWS: [Row; 38] = rows! {
 fn without_order(mut listeners: Vec<ListenSettings>) -> Vec<ListenSettings> {
     listeners.sort_by_key(|listener| format!("{listener:?}"));
     listeners
+}
+
+/// Boards without the keys of kind `sip` that a reload applies at once.
+fn without_live_keys(mut boards: Vec<BoardSettings>) -> Vec<BoardSettings> {
+    for board in &mut boards {
+        LiveSipKeys::default().apply_to(board);
+    }
+    boards
+}
+
+fn live_keys(boards: Vec<BoardSettings>) -> Vec<(String, Option<LiveSipKeys>)> {
+    boards.into_iter().map(|board| (board.name.clone(), LiveSipKeys::of(&board))).collect()
+}
+
+/// Copies the live keys of each `sip` board to the board of the same name.
+fn copy_live_keys(from: &[BoardSettings], to: &mut [BoardSettings]) {
+    for board in to {
+        let same = from.iter().find(|other| other.name == board.name);
+        if let Some(keys) = same.and_then(|other| LiveSipKeys::of(other)) {
+            keys.apply_to(board);
+        }
+    }
 }
 
 /// Agents without their lines in the file, which change with every comment.
@@ -100,9 +124,11 @@ pub fn changed_keys(one: &Config, other: &Config) -> Vec<&'static str> {
 #[must_use]
 pub fn keep_start_keys(running: &Config, mut file: Config) -> Config {
     let wanted_ms = file.audio.holdback_ms;
+    let file_boards = file.boards.clone();
     for row in ROWS.iter().filter(|row| row.applies == Applies::AtStart) {
         (row.copy)(running, &mut file);
     }
+    copy_live_keys(&file_boards, &mut file.boards);
     let holdback_ms = wanted_ms.min(file.audio.holdback_ms);
     file.audio.holdback_ms = holdback_ms;
     file.blackout.lead_ms = file.blackout.lead_ms.min(holdback_ms);
@@ -128,8 +154,7 @@ mod tests {
         screen = { fps = 1, scale = 50, kbps = 10 }
         fields = { 1 = "Name" }
         listen = [{ unix = "s" }]
-        board = [{ name = "b", kind = "sim", channels = [
-            { id = 1, device = "1", source = "a.wav" }] }]
+        board = [{ name = "b", kind = "sip", listen = ["udp:127.0.0.1:5060"] }]
         role = [{ name = "r", permissions = ["blackout"] }]
         agent = [{ username = "a" }]
         workstation = [{ machine = "m", device = "1" }]

@@ -13,9 +13,6 @@ use std::collections::BTreeSet;
 /// Maximum number of errors returned; also bounds the size of a reload.
 const ERRORS_MAX: usize = 1000;
 
-/// Characters of the file's text that an error quotes.
-const SHOWN_CHARS_MAX: usize = 40;
-
 /// One error: `line 12, column 7: [audio] holdback_ms: found …, allowed …`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {}{text}", key_prefix(.key))]
@@ -168,9 +165,7 @@ impl LineIndex {
 
 /// Shortens a text so that an error fits a protocol line.
 pub(super) fn shorten_text(text: &str) -> String {
-    let mut chars = text.chars();
-    let start: String = chars.by_ref().take(SHOWN_CHARS_MAX).collect();
-    if chars.next().is_some() { format!("{start}…") } else { start }
+    protocol::text::excerpt(text).into_owned()
 }
 
 /// Quotes a text for people: shortened, with control characters and unseen ones escaped.

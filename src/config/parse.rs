@@ -12,6 +12,7 @@ use crate::config::listen::read_listen;
 use crate::config::machine::{Machine, check_machine};
 use crate::config::people::PeopleDraft;
 use crate::config::script::parse_time_ms;
+use crate::config::sip::SipOffsets;
 use crate::config::table::{Located, TableReader};
 use crate::config::*;
 use jiff::tz::TimeZone;
@@ -88,10 +89,16 @@ impl ConfigDraft {
         self.config.store.reserve_mb
     }
 
+    /// The `sip` boards, and the offsets of their keys.
+    pub fn sip_boards(&self) -> impl Iterator<Item = (&SipSettings, &SipOffsets)> {
+        self.boards.iter().filter_map(BoardDraft::sip)
+    }
+
     fn into_config(self) -> Config {
+        let mut slot = FIRST_SLOT_ID;
         Config {
             listen: self.listen.into_iter().map(|found| found.value).collect(),
-            boards: self.boards.into_iter().map(BoardDraft::into_board).collect(),
+            boards: self.boards.into_iter().map(|board| board.into_board(&mut slot)).collect(),
             agents: self.people.agents.into_iter().map(|draft| draft.agent).collect(),
             workstations: self.people.workstations.into_iter().map(Into::into).collect(),
             schedules: self.people.schedules.into_iter().map(|draft| draft.schedule).collect(),

@@ -59,6 +59,11 @@ impl<'i> TableReader<'i> {
         self.entries.contains_key(key)
     }
 
+    /// Offset of the value of `key`, if it is present and was not read.
+    pub fn value_offset(&self, key: &str) -> Option<usize> {
+        self.entries.get(key).map(|value| value.span().start)
+    }
+
     fn report(&mut self, at: usize, key: &str, weight: DiagnosticKind, text: String) {
         let key = self.key_path(key);
         self.notes.push(Diagnostic { offset: at, kind: weight, key, text });

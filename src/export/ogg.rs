@@ -15,7 +15,7 @@ use crate::audio::codec::opus::{OpusEncoder, entry_reader, sample_rate, take_ent
 use crate::audio::codec::{
     CodecError, Decoder, FrameLayout, GRID_HZ, checked_grid_frames, total_frames,
 };
-use crate::audio::span::{Fate, Run};
+use crate::audio::span::Run;
 use crate::config::CodecKind;
 use ogg::{PacketWriteEndInfo, PacketWriter};
 use std::io::Write;
@@ -256,7 +256,7 @@ fn stored_grid_frames(runs: &[Run], grid_frames: usize) -> Vec<bool> {
     let mut at = 0;
     for run in runs {
         let end = at + run.frames as usize;
-        if run.fate == Fate::Stored && at < end {
+        if run.fate.is_stored() && at < end {
             stored[at / grid_frames..end.div_ceil(grid_frames)].fill(true);
         }
         at = end;
@@ -369,6 +369,7 @@ impl<W: Write> LogicalStream<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::span::Fate;
 
     const SOUND: AudioFormat =
         AudioFormat { codec: CodecKind::Opus, rate: 8_000, sides: 2, delay_frames: 52 };

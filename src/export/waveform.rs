@@ -1,12 +1,12 @@
 //! Waveform of a recording: peaks over its length, and its silent spans.
 //!
 //! It has a number of peaks per side, each for an equal range, and the masked, held and lost
-//! spans exact to the frame. Memory is bounded by a chunk and the peaks; the length must be known
+//! spans exact to the frame, those of one side included. Memory is bounded by a chunk and the peaks; the length must be known
 //! in advance. Masked audio has zero peaks.
 
 use super::{AudioFormat, ExportError};
 use crate::audio::codec::Decoder;
-use crate::audio::span::{Fate, Run};
+use crate::audio::span::{Fate, LossReason, Run, Side};
 use crate::store::fact::FactSpan;
 use crate::time::Position;
 use serde::Serialize;
@@ -14,13 +14,16 @@ use serde::Serialize;
 /// Maximum peaks per side: more than the columns of a screen.
 pub const PEAKS_MAX: u32 = 8192;
 
-/// A silent span, in frames of the recording; `to` is exclusive.
+/// A span in which a side or all is silent, in frames of the recording; `to` is exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct WaveformSpan {
     pub fate: &'static str,
     /// Why it was lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<&'static str>,
+    /// The side that was lost, if the other is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub side: Option<&'static str>,
     pub from: u64,
     pub to: u64,
 }
@@ -53,10 +56,8 @@ impl Waveform {
     #[must_use]
     pub fn for_screen(spans: &[FactSpan], from: Position, to: Position) -> Waveform {
         let place = |at: Position| at.0.saturating_sub(from.0);
-        let stretch = |span: &FactSpan| {
-            let (fate, why) = fate_names(span.fate)?;
-            Some(WaveformSpan { fate, why, from: place(span.from), to: place(span.to) })
-        };
+        let stretch =
+            |span: &FactSpan| WaveformSpan::of(span.fate, place(span.from), place(span.to));
         Waveform {
             rate: 1000,
             sides: 1,
@@ -68,12 +69,18 @@ impl Waveform {
     }
 }
 
-fn fate_names(fate: Fate) -> Option<(&'static str, Option<&'static str>)> {
-    match fate {
-        Fate::Stored => None,
-        Fate::Masked => Some(("masked", None)),
-        Fate::Held => Some(("held", None)),
-        Fate::Lost(loss) => Some(("lost", Some(loss.as_str()))),
+impl WaveformSpan {
+    /// A span of this fate; `None` if all of it is stored.
+    fn of(fate: Fate, from: u64, to: u64) -> Option<WaveformSpan> {
+        let why = fate.loss_reason().map(LossReason::as_str);
+        let side = fate.lost_side().map(Side::as_str);
+        (fate != Fate::Stored).then_some(WaveformSpan { fate: fate.as_str(), why, side, from, to })
+    }
+
+    /// Whether `next` goes on with the same fate.
+    fn is_continued_by(&self, next: &WaveformSpan) -> bool {
+        let fate = |span: &WaveformSpan| (span.fate, span.why, span.side);
+        self.to == next.from && fate(self) == fate(next)
     }
 }
 
@@ -102,10 +109,10 @@ impl WaveformWriter {
             let from = self.waveform.frames;
             let to = from + u64::from(run.frames);
             self.waveform.frames = to;
-            let Some((fate, why)) = fate_names(run.fate) else { continue };
+            let Some(span) = WaveformSpan::of(run.fate, from, to) else { continue };
             match self.waveform.spans.last_mut() {
-                Some(last) if (last.to, last.fate, last.why) == (from, fate, why) => last.to = to,
-                _ => self.waveform.spans.push(WaveformSpan { fate, why, from, to }),
+                Some(last) if last.is_continued_by(&span) => last.to = to,
+                _ => self.waveform.spans.push(span),
             }
         }
         self.decoder.decode_chunk(runs, payload, &mut self.samples)?;
@@ -140,7 +147,6 @@ impl WaveformWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audio::span::LossReason;
     use crate::config::CodecKind;
 
     const SOUND: AudioFormat =
@@ -157,13 +163,18 @@ mod tests {
         let masked = |frames| Run { fate: Fate::Masked, frames };
         let lost = Run { fate: Fate::Lost(LossReason::Ring), frames: 2 };
         let payload = pcm_payload(&[[100, -7], [-200, 5], [3, i16::MIN], [9, 9]]);
-        let runs = [stored(3), masked(1), masked(1), lost, stored(1)];
+        let side = Run { fate: Fate::SideLost(Side::Customer, LossReason::Network), frames: 1 };
+        let runs = [stored(3), masked(1), masked(1), lost, side];
         writer.add_chunk(&runs, &payload).unwrap();
         let shape = writer.finish();
         assert_eq!((shape.frames, shape.frames_per_peak), (8, 2));
-        assert_eq!(shape.peaks, [vec![200, 3, 0, 9], vec![7, 32_768, 0, 9]]);
-        let span = |fate, why, from, to| WaveformSpan { fate, why, from, to };
-        let spans = [span("masked", None, 3, 5), span("lost", Some("ring"), 5, 7)];
+        assert_eq!(shape.peaks, [vec![200, 3, 0, 9], vec![7, 32_768, 0, 0]]);
+        let span = |fate, why, from, to| WaveformSpan { fate, why, side: None, from, to };
+        let spans = [
+            span("masked", None, 3, 5),
+            span("lost", Some("ring"), 5, 7),
+            WaveformSpan { side: Some("customer"), ..span("side-lost", Some("network"), 7, 8) },
+        ];
         assert_eq!(shape.spans, spans);
     }
 

@@ -4,9 +4,10 @@
 //! agent (scope agent), or the call it was pressed in (scope call). Other legs of those calls are
 //! included (G3). It follows calls as they start and end. It ends when its last holder stops it, at
 //! call end (scope call), or at the ceiling of *captured* audio (G4). `visibility` decides who may
-//! press.
+//! press. Digits that a caller types hold a blackout like a person (`digits`).
 
 pub(super) mod commands;
+pub(super) mod digits;
 pub(super) mod fields;
 pub(super) mod pending_stop;
 pub(super) mod reach;
@@ -83,6 +84,8 @@ pub struct ActiveBlackout {
     /// The earliest time from which a press wanted the mask.
     pub wanted_from: MonoTime,
     pub covered: Vec<ChannelIndex>,
+    /// When typed digits hold it no more.
+    pub digits_until: Option<MonoTime>,
     /// Start of the screen mask, in milliseconds since the daemon started.
     pub screen_from: Position,
     pub make_receipt: Receipt,
@@ -137,6 +140,12 @@ impl Blackouts {
         self.open.iter().chain(stopping).find(|open| open.agent == Some(agent))
     }
 
+    /// The open blackout of an agent.
+    #[must_use]
+    pub fn open_index(&self, agent: AgentIndex) -> Option<usize> {
+        self.open.iter().position(|open| open.agent == Some(agent))
+    }
+
     /// Whether the agent holds the blackout, until the release is durable.
     #[must_use]
     pub fn held_by_agent(&self, agent: AgentIndex) -> bool {
@@ -146,9 +155,13 @@ impl Blackouts {
     }
 }
 
+/// What stands for the agent of a blackout without one.
+const NO_AGENT: &str = "-";
+
 /// A request to open a blackout.
 pub(super) struct BlackoutRequest<'a> {
-    pub agent: AgentIndex,
+    /// `None`: it is for `call` only, which has no agent.
+    pub agent: Option<AgentIndex>,
     pub call: CallNumber,
     pub recording: Option<RecordingId>,
     /// Earliest position that the receipt may state.
@@ -164,8 +177,12 @@ impl Recorder {
     pub(super) fn open_blackout(&mut self, now: Now, press: &BlackoutRequest<'_>) -> Receipt {
         self.blackouts.last += 1;
         let number = BlackoutNumber(self.blackouts.last);
-        let scope_call = (self.config.blackout.scope == BlackoutScope::Call).then_some(press.call);
-        let calls = self.own_calls(Some(press.agent));
+        let by_call = self.config.blackout.scope == BlackoutScope::Call || press.agent.is_none();
+        let scope_call = by_call.then_some(press.call);
+        let mut calls = self.own_calls(press.agent);
+        if press.agent.is_none() {
+            calls.push(press.call);
+        }
         let channels = self.covered_channels(&calls, scope_call);
         let mut places = Vec::with_capacity(channels.len());
         for index in &channels {
@@ -175,13 +192,14 @@ impl Recorder {
             places.push(ChannelPosition { channel: channel.id, at: from });
         }
         let receipt = self.make_receipt(now, press, &places);
-        let agent = self.directory.agent_at(press.agent).username.clone();
+        let name = press.agent.map(|agent| self.directory.agent_at(agent).username.clone());
+        let agent = name.unwrap_or_else(|| NO_AGENT.to_string());
         let event =
             TraceEvent::Blackout { agent: agent.clone(), on: true, why: press.holder.as_str() };
         self.journal.trace.push_event(now.wall, event);
         self.blackouts.open.push(ActiveBlackout {
             number,
-            agent: Some(press.agent),
+            agent: press.agent,
             agent_name: agent.clone(),
             call: scope_call,
             calls,
@@ -192,6 +210,7 @@ impl Recorder {
             idle_since: None,
             wanted_from: press.reach.wanted_at(now),
             covered: channels,
+            digits_until: None,
             screen_from: Position(press.reach.wanted_at(now).0 / 1000),
             make_receipt: receipt.clone(),
         });
@@ -203,7 +222,7 @@ impl Recorder {
         if let Some(open) = self.blackouts.open.last_mut() {
             (open.make_receipt.ticket, open.make_receipt.late_ms) = (ticket, late_ms);
         }
-        self.stale_agents.insert(press.agent);
+        self.stale_agents.extend(press.agent);
         Receipt { ticket, late_ms, ..receipt }
     }
 
@@ -357,21 +376,19 @@ impl Recorder {
     pub(super) fn add_blackout_holder(
         &mut self,
         now: Now,
-        agent: AgentIndex,
+        index: usize,
         holder: BlackoutHolder,
         by: &str,
     ) {
-        let Some(open) = self.blackouts.open.iter_mut().find(|o| o.agent == Some(agent)) else {
-            return;
-        };
+        let open = &mut self.blackouts.open[index];
         if open.held_by(holder) {
             return;
         }
         open.holders |= 1 << holder as u8;
         let (number, holders) = (open.number, open.holders);
+        self.stale_agents.extend(open.agent);
         let fact = Fact::BlackoutHolders { number, holders, by: by.to_string() };
         self.journal.append(now, fact);
-        self.stale_agents.insert(agent);
     }
 
     pub(super) fn close_blackout(

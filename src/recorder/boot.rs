@@ -14,11 +14,13 @@ use crate::calls::directory::Directory;
 use crate::calls::schedule;
 use crate::config::{BlackoutScope, CodecKind, Config};
 use crate::job::Ticket;
+use crate::limits;
 use crate::recorder::admin::Admin;
 use crate::recorder::blackout::{ActiveBlackout, Blackouts, Receipt};
 use crate::recorder::calls::table::CallTable;
 use crate::recorder::journal::clock::start_gap;
 use crate::recorder::journal::retention::Retention;
+use crate::recorder::journal::storage::{BlockBuffers, JournalEnd};
 use crate::recorder::journal::{Journal, Storage};
 use crate::recorder::recording::encoders::EncoderPools;
 use crate::recorder::recording::interrupted::InterruptedRecording;
@@ -59,10 +61,15 @@ pub struct RecoveredState {
     pub closed: Vec<RecordingEnded>,
     /// Ends of interrupted screen files.
     pub screens: Vec<RecordingEnded>,
+    /// Random bytes of this start: the SIP servers derive tags and keys from them.
+    pub sip_seed: zeroize::Zeroizing<[u8; 32]>,
 }
 
 /// Free buffers beyond two per channel, for facts.
 const SPARE_BLOCKS: usize = 16;
+
+/// Copies of chunks for each recording: written in the time of a sync and of the wait for it.
+const CHUNKS_UNSYNCED: usize = 2;
 
 /// Bytes in a buffer beyond a chunk's payload: for its head and the trailer, a file header, or a
 /// busy turn's facts. Buffers are locked memory, two per channel.
@@ -79,10 +86,13 @@ impl Recorder {
         let channels = make_channels(&config);
         let encoders = EncoderPools::new(&config)?;
         let longest = EncoderPools::chunk_bytes_max(&config)?;
-        let blocks = channels.len() * 2 + SPARE_BLOCKS;
-        let usual = usual_chunk_bytes(&config).min(longest);
-        let newest = (boot.journal, boot.day.map(|day| (day, boot.journal_bytes)));
-        let mut storage = Storage::new(now, newest, box_key, blocks, longest + BLOCK_SPARE_BYTES);
+        let blocks = (channels.len() * 2).min(limits::BLOCKS_MAX) + SPARE_BLOCKS;
+        let copies = channels.len() * CHUNKS_UNSYNCED + SPARE_BLOCKS;
+        let usual = usual_chunk_bytes(&config, longest);
+        let newest = boot.day.map(|day| (day, boot.journal_bytes));
+        let end = JournalEnd { writer: boot.journal, newest };
+        let buffers = BlockBuffers { count: blocks, bytes: longest + BLOCK_SPARE_BYTES };
+        let mut storage = Storage::new(now, end, box_key, buffers);
         boot.anchor.then(|| storage.anchor_chain(now));
         let (number, deleted) = (index.boot() + 1, files_of_deleted(&index).collect());
         let facts = interrupted_ends(closed, screens).chain([box_started(&config, number)]);
@@ -94,13 +104,15 @@ impl Recorder {
         let mut recorder = Recorder {
             directory: Directory::new(&config.agents, &config.workstations),
             boot: number,
+            released: Vec::with_capacity(channels.len()),
             boards: vec![None; config.boards.len()],
             calls: CallTable::new(journal.index.last_call(), &channels),
             recordings: Recordings::new(
                 encoders,
                 KeyStock::new(blocks),
-                (0..blocks).map(|_| Chunk::with_room(usual)).collect(),
+                (0..copies).map(|_| Chunk::with_room(usual)).collect(),
                 Vec::with_capacity(longest + SEAL_TAG_BYTES),
+                channels.len(),
             ),
             blackouts: Blackouts { last: journal.index.last_blackout().0, ..Blackouts::default() },
             sessions: super::session::table::SessionTable::default(),
@@ -118,7 +130,9 @@ impl Recorder {
             retention: Retention::default(),
             screens: crate::recorder::screen::Screens::default(),
             new_files: super::recording::new_files::NewFiles::default(),
+            sip: crate::recorder::sip::make_boards(&config, &boot.sip_seed),
             next_loss_log: MonoTime(0),
+            durability_lag_ms: 0,
             now: now.mono,
             clock_offset_ms: now.wall.0 - i64::try_from(now.mono.0 / 1000).unwrap_or(0),
             channels,
@@ -132,6 +146,8 @@ impl Recorder {
         recorder.retention = Retention::new(deleted, noted, key_from);
         recorder.restore_blackouts(now);
         recorder.standing_alarms(now);
+        let (count, mib) = (recorder.channels.len(), recorder.audio_memory_bytes() >> 20);
+        log::info!("{count} channels; rings, encoders and buffers take {mib} MiB of memory");
         Ok(recorder)
     }
 
@@ -152,7 +168,14 @@ impl Recorder {
             let began = self.journal.index.clock().proven_time_of(call.facts.began);
             let age_ms = self.journal.proven_time(now).0.saturating_sub(began.0);
             let old = age_ms > stale_ms.max(86_400_000);
-            let Some(channel) = self.calls.channel_of(&call.facts.device).filter(|_| !old) else {
+            let channel = match self.journal.index.dialog_of(number).cloned() {
+                Some(dialog) if !old => {
+                    self.restore_dialog(now, &dialog, (&call.facts.device, old_keys))
+                }
+                Some(_) => None,
+                None => self.calls.channel_of(&call.facts.device).filter(|_| !old),
+            };
+            let Some(channel) = channel else {
                 let fact = Fact::CallEnded { number, why: "restart".to_string() };
                 self.journal.append(now, fact);
                 continue;
@@ -266,6 +289,7 @@ impl Recorder {
                 idle_since: None,
                 wanted_from: MonoTime(0),
                 covered: Vec::new(),
+                digits_until: None,
                 screen_from: Position(0),
                 make_receipt: Receipt {
                     recording: None,
@@ -298,11 +322,13 @@ impl Recorder {
     }
 }
 
-/// Room for a chunk's copy: twice the usual bytes of half a second. Copies grow if needed.
-fn usual_chunk_bytes(config: &Config) -> usize {
+/// Room for a chunk's copy: twice the usual bytes of half a second with Opus. Copies grow if
+/// needed. `longest` is a chunk of PCM; one of µ-law is half of it.
+fn usual_chunk_bytes(config: &Config, longest: usize) -> usize {
     match config.audio.codec {
-        CodecKind::Opus => config.audio.bitrate as usize / 8 * 2,
-        CodecKind::Ulaw | CodecKind::Pcm | CodecKind::Screen => usize::MAX,
+        CodecKind::Opus => (config.audio.bitrate as usize / 8 * 2).min(longest),
+        CodecKind::Ulaw => longest / 2 + 64,
+        CodecKind::Pcm | CodecKind::Screen => longest,
     }
 }
 

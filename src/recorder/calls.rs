@@ -19,7 +19,7 @@ use crate::id::SessionId;
 use crate::job::Ticket;
 use crate::limits;
 use crate::recorder::recording::interrupted::InterruptedRecording;
-use crate::recorder::recording::lifecycle::RecordingRequest;
+use crate::recorder::recording::lifecycle::{RecordingRequest, Requester};
 use crate::store::fact::{
     CallNumber, Fact, PhoneNumbers, RecordReason, RecordReasons, RecordingEnd,
 };
@@ -197,6 +197,25 @@ impl Recorder {
         let mut call = self.new_call(now, channel);
         call.id = args.call.to_string();
         self.merge_cti_fields(&mut call, args);
+        let number = call.number;
+        Ok((number, self.call_begin(now, call)))
+    }
+
+    /// Starts a call on a channel that it has seized. `unknowns` says what is not known of it.
+    pub(super) fn start_call_on(
+        &mut self,
+        now: Now,
+        channel: ChannelIndex,
+        args: &CallArgs<'_>,
+        unknowns: String,
+    ) -> Result<(CallNumber, Ticket), Refusal> {
+        if self.calls.is_full() {
+            return Err(Refusal::new(Code::TooMany, "the box knows too many calls"));
+        }
+        let mut call = self.new_call(now, channel);
+        call.id = args.call.to_string();
+        self.merge_cti_fields(&mut call, args);
+        call.altered = unknowns;
         let number = call.number;
         Ok((number, self.call_begin(now, call)))
     }
@@ -395,7 +414,8 @@ impl Recorder {
         let from = call.from.max(self.channels[call.channel.0].ring.tail()).max(earliest);
         self.calls.update(number, |call| call.was_scheduled = true);
         if let Some(running) = self.recordings.running_of(number).map(|running| running.id) {
-            self.add_reason(now, running, RecordReason::Schedule, ("schedule", Some(schedule)));
+            let requester = Requester { by: "schedule", schedule: Some(schedule) };
+            self.add_reason(now, running, RecordReason::Schedule, requester);
             return;
         }
         let want = RecordingRequest {
@@ -484,6 +504,7 @@ impl Recorder {
     /// with their keys.
     pub(super) fn check_calls(&mut self, now: Now) {
         self.end_overdue_calls(now);
+        self.end_orphaned_sessions(now);
         self.follow_schedules(now);
         self.forget_calls(now);
         self.resume_interrupted(now);

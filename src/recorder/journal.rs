@@ -8,7 +8,7 @@ mod checkpoints;
 pub(super) mod clock;
 pub(super) mod expiry;
 pub(super) mod retention;
-mod storage;
+pub mod storage;
 mod unsynced;
 
 pub use storage::{Storage, StorageEvent};

@@ -21,7 +21,7 @@ use crate::calls::directory::AgentIndex;
 use crate::id::RecordingId;
 use crate::job::{FileId, Ticket};
 use crate::store::fact::{CallNumber, RecordReasons, RecordingEnd};
-use crate::store::media::{FinishedFile, MediaWriter};
+use crate::store::media::{FinishedFile, MediaWriter, SpanAccumulator};
 use crate::store::seal::DataKey;
 use crate::time::{MonoTime, Position, WallTime};
 use std::collections::VecDeque;
@@ -109,6 +109,8 @@ pub struct RecordingWriter {
     pub opening: Option<PendingCreate>,
     pub unsynced: VecDeque<UnsyncedChunk>,
     pub durable: Watermark,
+    /// Ledger and spans of what is durable.
+    pub durable_spans: SpanAccumulator,
     /// The finished file, once its trailer is written.
     pub finished: Option<FinishedFile>,
 }
@@ -123,9 +125,17 @@ impl RecordingWriter {
         opening: PendingCreate,
     ) -> RecordingWriter {
         let durable = Watermark { to: media_writer.to(), ..Watermark::default() };
-        let unsynced = VecDeque::with_capacity(16);
-        let (opening, finished) = (Some(opening), None);
-        RecordingWriter { stream, media_writer, backlog, opening, unsynced, durable, finished }
+        let durable_spans = SpanAccumulator::new(media_writer.to(), stream.delay_frames());
+        RecordingWriter {
+            stream,
+            media_writer,
+            backlog,
+            opening: Some(opening),
+            unsynced: VecDeque::with_capacity(16),
+            durable,
+            durable_spans,
+            finished: None,
+        }
     }
 
     /// Whether the file could not be created yet.

@@ -113,7 +113,7 @@ pub struct Session {
     /// Number of the last checkpoint sent.
     pub sent_checkpoint: u64,
     /// Whether the agent's state changed since the last one sent.
-    pub stale: bool,
+    pub state_changed: bool,
     pub stream: Option<ReplyStream>,
     /// The archived record that was looked up for the line to be retried.
     pub searched: Option<RecordingId>,
@@ -122,7 +122,7 @@ pub struct Session {
     /// Whether to close the session once all replies are sent.
     pub closing: bool,
     /// Why the recorder closes the session: its last line.
-    pub farewell: Option<protocol::Refusal>,
+    pub close_reason: Option<protocol::Refusal>,
     /// Whether the client sent `quit`: its departure raises no alarm.
     pub quit: bool,
     answers: VecDeque<PendingReply>,
@@ -154,12 +154,12 @@ impl Session {
             sent_state: None,
             sent_capture: None,
             sent_checkpoint: 0,
-            stale: false,
+            state_changed: false,
             stream: None,
             searched: None,
             watch: None,
             closing: false,
-            farewell: None,
+            close_reason: None,
             quit: false,
             answers: VecDeque::new(),
         }
@@ -262,9 +262,17 @@ impl Session {
 
     /// The next reply that may leave.
     pub fn next_reply(&mut self, durable: Ticket) -> Option<Vec<u8>> {
-        let first = self.answers.front()?;
-        if first.after > durable || first.bytes.len() > self.room {
+        let first = self.answers.front_mut()?;
+        if first.after > durable {
             return None;
+        }
+        if first.bytes.len() > self.room {
+            // A listing of many channels or calls is longer than what may wait for a client.
+            if first.bytes.len() <= limits::REPLY_RESERVE_BYTES || self.room == 0 {
+                return None;
+            }
+            let rest = first.bytes.split_off(std::mem::take(&mut self.room));
+            return Some(std::mem::replace(&mut first.bytes, rest));
         }
         let bytes = self.answers.pop_front()?.bytes;
         self.room -= bytes.len();
@@ -282,7 +290,7 @@ impl Session {
         self.answers.is_empty()
             && self.stream.is_none()
             && !self.checking
-            && self.farewell.is_none()
+            && self.close_reason.is_none()
     }
 
     /// When the session is closed if no line comes. Hello is not awaited while a worker handles a

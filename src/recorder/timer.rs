@@ -23,6 +23,8 @@ pub(super) enum Timer {
     Calls,
     /// Blackout stops that are not durable in time are rolled back.
     PendingStops,
+    /// The last typed digit is long enough ago, so that its blackout ends.
+    Digits,
     /// More audio is released, or a recording's file is created again.
     Release,
     /// Waiting screen segments are written.
@@ -33,6 +35,8 @@ pub(super) enum Timer {
     Archive,
     /// An orderly stop is given up because the disk has failed.
     Stop,
+    /// A deadline of a SIP server: a transaction or a session timer.
+    Sip,
     /// A trial shows whether the disk takes new files again.
     NewFiles,
     /// The alarm about missing data keys is raised.
@@ -58,9 +62,11 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// Begins a turn: all that is due must be served before `assert_served`.
-    pub fn begin_turn(&mut self, now: MonoTime) {
+    /// Begins a turn: all that is due must be served before `assert_served`. Returns whether
+    /// anything is.
+    pub fn begin_turn(&mut self, now: MonoTime) -> bool {
         self.unserved = self.at.map(|at| at.is_some_and(|at| at <= now));
+        self.unserved.contains(&true)
     }
 
     /// Sets a deadline, unless an earlier one is set.

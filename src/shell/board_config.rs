@@ -8,6 +8,11 @@ use crate::config;
 pub fn to_board_config(model: &config::BoardSettings) -> board::BoardConfig {
     let kind = match &model.kind {
         config::BoardKind::Sim => board::SourceKind::Sim,
+        config::BoardKind::Sip(sip) => board::SourceKind::Rtp {
+            bind: sip.rtp_bind_address(),
+            first_port: sip.ports.0,
+            slots: usize::from(sip.calls),
+        },
         config::BoardKind::Alsa { pcm, period_ms } => {
             board::SourceKind::Alsa { pcm: pcm.clone(), period_ms: *period_ms }
         }

@@ -6,27 +6,29 @@
 //! time down.
 
 use crate::audio::channel::ChannelIndex;
-use crate::audio::span::LossReason;
 use crate::config::Config;
 use crate::id::SessionId;
 use crate::limits;
 use crate::recorder::{Input, Output, ReadMode, Recorder, RejectReason};
 use crate::selftest::TONE_PEAK;
+use crate::shell::capture;
 use crate::shell::config_file;
 use crate::shell::net::admission::Admission;
 use crate::shell::net::connection::{Connection, Incoming, ReadOutcome};
 use crate::shell::net::handshake::{FIRST_SESSION_TOKEN, PendingHandshake, SessionNumbers};
 use crate::shell::net::listener::Listener;
 use crate::shell::net::peer::LocalIds;
+use crate::shell::net::sip::{FIRST_SIP_TOKEN, SipSockets};
 use crate::shell::net::tls::TlsServer;
 use crate::shell::os::clock::Clock;
 use crate::shell::os::data_dir::DataDir;
 use crate::shell::os::service_manager::ServiceManager;
 use crate::shell::os::signal::{SIGNALS_PER_TURN, SignalAction, Signals};
+use crate::shell::slots::OpenSlots;
 use crate::shell::workers::disk::DiskThread;
 use crate::shell::workers::worker::{Worker, WorkerRequest};
 use crate::time::{MonoTime, Now};
-use board::{Board, BoardState, CaptureEvent, GapReason, TestTone};
+use board::{Board, BoardState, CaptureEvent, TestTone};
 use mio::{Events, Poll};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -123,6 +125,8 @@ pub struct Daemon {
     /// Time of the next time-sync query; `None` while a query is running.
     pub(super) next_time_sync: Option<MonoTime>,
     pub(super) signals: Signals,
+    pub(super) sip: SipSockets,
+    pub(super) slots: OpenSlots,
     pub(super) listeners: Vec<Listener>,
     /// Per listener: whether connections may be waiting.
     pub(super) accept_ready: Vec<bool>,
@@ -208,9 +212,11 @@ impl Daemon {
             self.mark_ready(&events);
             let now = self.clock.now();
             self.read_boards(now);
+            self.report_slots(now);
             self.drain_completions(now)?;
             self.handle_signals(now);
             self.accept_connections(now);
+            self.read_sip_sockets(now);
             self.process_lines(woke);
             self.drive_handshakes(now);
             self.request_certificate_renewal(now);
@@ -221,6 +227,8 @@ impl Daemon {
             self.recorder.turn(now);
             self.dispatch_outputs(now)?;
             self.flush_connections(now);
+            self.flush_sip_connections(now);
+            self.poll_sip_sockets(now);
             self.poll_listeners();
             self.announce_ready();
             self.notify_service_manager(now);
@@ -234,6 +242,7 @@ impl Daemon {
             connection.has_input() && self.recorder.accepts_lines(SessionId(*id))
         };
         let left_over = self.boards.iter().any(|place| place.has_more)
+            || self.sip.has_work()
             || self.handshakes.values().any(|newcomer| newcomer.connection.has_input())
             || self.connections.iter().any(takes);
         if left_over {
@@ -243,8 +252,9 @@ impl Daemon {
         let mut next = self.recorder.next_deadline(now);
         next = next.min(self.next_accept_at(now.mono).unwrap_or(next));
         next = next.min(self.next_listener_poll_at().unwrap_or(next));
-        for helper in self.helpers() {
-            next = next.min(helper.next_deadline().unwrap_or(next));
+        next = next.min(self.sip.next_open_at().unwrap_or(next));
+        for worker in self.workers() {
+            next = next.min(worker.next_deadline().unwrap_or(next));
         }
         for place in &self.boards {
             next = next.min(place.board.deadline_us().map_or(next, MonoTime));
@@ -267,6 +277,10 @@ impl Daemon {
                         }
                     }
                 }
+                token if token >= FIRST_SIP_TOKEN => {
+                    let over = event.is_read_closed() || event.is_error();
+                    self.sip.mark_ready(token, event.is_readable() || over, event.is_writable());
+                }
                 token if token >= FIRST_BOARD_TOKEN => {
                     self.boards.iter_mut().for_each(|place| place.board.mark_ready(token));
                 }
@@ -285,17 +299,8 @@ impl Daemon {
         for (index, place) in boards.iter_mut().enumerate() {
             let first = place.first_channel.0;
             let was = place.board.state().clone();
-            let mut visit = |reading: CaptureEvent<'_>| match reading {
-                CaptureEvent::Period(period) => {
-                    recorder.capture(now, ChannelIndex(first + period.channel), period.samples);
-                }
-                CaptureEvent::Lost { frames, why, .. } => {
-                    let why = match why {
-                        GapReason::Overrun => LossReason::Overrun,
-                        GapReason::Board => LossReason::Board,
-                    };
-                    recorder.skip_lost_on_board(now, index, frames, why);
-                }
+            let mut visit = |event: CaptureEvent<'_>| {
+                capture::pass_event(recorder, now, (index, first), event);
             };
             place.has_more = place.board.read(now.mono.0, BOARD_FRAMES_PER_TURN, &mut visit);
             if *place.board.state() != was {
@@ -474,6 +479,8 @@ impl Daemon {
                         .submit(now.mono, WorkerRequest::SelfTest { data, recording });
                 }
                 Output::LoopBack { board, channel, hz } => self.set_test_tone(board, channel, hz),
+                Output::SipSend { board, transmit } => self.send_sip(now, board, &transmit),
+                Output::Slot(command) => self.command_slot(now, command),
                 Output::Stopped => self.is_stopped = true,
                 Output::Fatal(text) => return Err(DaemonError::Disk(text)),
             }
@@ -526,7 +533,12 @@ impl Daemon {
         self.is_ready_announced = true;
         let open = self.listeners.iter().filter(|listener| listener.is_open());
         let places: Vec<String> = open.map(Listener::address_text).collect();
-        print_to_stdout(format!("ready box={} listen={}\n", self.config.name, places.join(",")));
+        let sip = match self.sip.addresses() {
+            none if none.is_empty() => String::new(),
+            some => format!(" sip={}", some.join(",")),
+        };
+        let (name, places) = (&self.config.name, places.join(","));
+        print_to_stdout(format!("ready box={name} listen={places}{sip}\n"));
         self.service_manager.notify_ready();
     }
 }

@@ -8,4 +8,5 @@ pub mod handshake;
 pub mod listener;
 mod listener_set;
 pub mod peer;
+pub mod sip;
 pub mod tls;

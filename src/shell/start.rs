@@ -6,6 +6,7 @@
 use crate::audio::channel::ChannelIndex;
 use crate::config::Config;
 use crate::job::Completion;
+use crate::limits;
 use crate::recorder::{BoxInfo, Input, Recorder, RecoveredState, TimeSync};
 use crate::shell::event_loop::{
     Daemon, DaemonError, FIRST_BOARD_TOKEN, FIRST_LISTENER_TOKEN, PolledBoard, SIGNALS_TOKEN,
@@ -15,11 +16,13 @@ use crate::shell::net::admission::Admission;
 use crate::shell::net::handshake::SessionNumbers;
 use crate::shell::net::listener::Listener;
 use crate::shell::net::peer::LocalIds;
+use crate::shell::net::sip::SipSockets;
 use crate::shell::os::clock::Clock;
 use crate::shell::os::data_dir::DataDir;
 use crate::shell::os::recover;
 use crate::shell::os::service_manager::ServiceManager;
 use crate::shell::os::signal::Signals;
+use crate::shell::slots::OpenSlots;
 use crate::shell::workers::disk::DiskThread;
 use crate::shell::workers::system::Kernel;
 use crate::shell::workers::worker::{self, Worker};
@@ -56,7 +59,9 @@ impl Daemon {
             (_, true) => "shutdown",
             (_, false) => "power",
         };
-        let boot = to_recovered_state(&config, &data, (found, box_key));
+        let mut boot = to_recovered_state(&config, &data, (found, box_key));
+        getrandom::fill(&mut boot.sip_seed[..])
+            .map_err(|error| system_error("random bits")(error.into()))?;
         let recorder = Recorder::new(clock.now(), boot)?;
         let mut daemon = Daemon {
             boards: Vec::new(),
@@ -74,6 +79,8 @@ impl Daemon {
             accept_paused_until: MonoTime(0),
             service_manager: boot_service,
             tls: None,
+            sip: SipSockets::new(&config),
+            slots: OpenSlots::default(),
             session_numbers: SessionNumbers::default(),
             is_ready_announced: false,
             is_stopped: false,
@@ -96,6 +103,7 @@ impl Daemon {
         daemon.open_inputs()?;
         daemon.publish_box_info(boot_reason);
         daemon.open_listeners();
+        daemon.open_sip_listeners();
         daemon.poll_listeners();
         Ok(daemon)
     }
@@ -116,12 +124,13 @@ impl Daemon {
 
     /// Gives the recorder what the first turn needs. Free disk space keeps it from accepting
     /// recordings that cannot fit. One envelope for each channel lets the calls of all channels
-    /// start or resume at once, before the worker fills the stock; 256 envelopes take about 50 ms.
+    /// start or resume at once, before the worker fills the stock; 256 envelopes take about 50 ms. The
+    /// calls of more than `FIRST_KEYS_MAX` channels do not begin in the same instant.
     fn prime_recorder(&mut self) -> Result<(), DaemonError> {
         let (free, total) = crate::shell::workers::disk::disk_space(&self.data.path);
         self.recorder
             .handle(self.clock.now(), Input::JobDone(Completion::FreeSpace { free, total }));
-        let count = self.recorder.channel_count() + 2;
+        let count = self.recorder.channel_count().min(limits::FIRST_KEYS_MAX) + 2;
         let keys = (self.data.recipients.as_slice(), self.config.store.seal);
         let made =
             worker::generate_envelopes(&Kernel, count, keys).map_err(DaemonError::NoDataKey)?;
@@ -175,5 +184,6 @@ fn to_recovered_state(
         anchor: found.needs_checkpoint,
         closed: found.completed,
         screens: found.completed_screens,
+        sip_seed: zeroize::Zeroizing::new([0; 32]),
     }
 }

@@ -109,17 +109,23 @@ impl std::fmt::Display for RecordReasons {
     }
 }
 
-/// The kind of client that holds a blackout (G4). One bit each, as in `RecordReasons`.
+/// Who holds a blackout: a kind of client (G4), or typed digits. One bit each, as in `RecordReasons`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BlackoutHolder {
     Agent,
     Supervisor,
     Cti,
+    /// Digits that are typed in a call; it ends some seconds after the last one.
+    Digits,
 }
 
 impl BlackoutHolder {
-    pub const ALL: [BlackoutHolder; 3] =
-        [BlackoutHolder::Agent, BlackoutHolder::Supervisor, BlackoutHolder::Cti];
+    pub const ALL: [BlackoutHolder; 4] = [
+        BlackoutHolder::Agent,
+        BlackoutHolder::Supervisor,
+        BlackoutHolder::Cti,
+        BlackoutHolder::Digits,
+    ];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -127,6 +133,7 @@ impl BlackoutHolder {
             BlackoutHolder::Agent => "agent",
             BlackoutHolder::Supervisor => "supervisor",
             BlackoutHolder::Cti => "cti",
+            BlackoutHolder::Digits => "digits",
         }
     }
 }
@@ -292,6 +299,18 @@ pub struct EnrolledWorkstation {
     pub by: String,
 }
 
+/// The SIP dialog of a call that a recording client brought.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SipDialog {
+    pub call: CallNumber,
+    /// Name of the board in the configuration.
+    pub board: String,
+    /// Slot of the board, which determines its ports.
+    pub slot: u16,
+    /// Dialog and legs, sealed under the daemon's call key: they hold the keys of encrypted media.
+    pub state: SealedBytes,
+}
+
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
@@ -372,6 +391,11 @@ pub enum Fact {
     AlarmCleared { number: u16, by: String },
     /// The explanation of a recording changed (`RecordingBegan::why`).
     RecordingWhy { id: RecordingId, why: String },
+    /// The SIP dialog of a call, so that a start goes on with it. It replaces an earlier one.
+    SipDialog(SipDialog),
+    /// The metadata document that a recording client sent for the call (SIPREC), as it came,
+    /// sealed under the recording's data key.
+    CallMetadata { id: RecordingId, document: SealedBytes },
 }
 
 /// A fact and the time at which it was appended.

@@ -33,7 +33,7 @@ use crate::id::RecordingId;
 use crate::store::day::Locator;
 use crate::store::fact::{
     BlackoutEnd, BlackoutNumber, CallFacts, CallNumber, ChannelPosition, Fact, JournalEntry,
-    RecordingBegan, RecordingEnded, SealedBytes,
+    RecordingBegan, RecordingEnded, SealedBytes, SipDialog,
 };
 use crate::time::{Position, WallTime};
 use blackouts::BlackoutIndex;
@@ -59,6 +59,8 @@ pub struct Index {
     /// Records whose screen recording has not ended.
     running_screens: BTreeSet<RecordingId>,
     live_calls: BTreeMap<CallNumber, LiveCall>,
+    /// SIP dialogs of live calls.
+    dialogs: BTreeMap<CallNumber, SipDialog>,
     open_blackouts: BlackoutIndex,
     enrolments: Enrolments,
     clock: ClockHistory,
@@ -118,6 +120,7 @@ impl Index {
             }
             Fact::CallHeld { number, held } => self.apply_held(*number, *held),
             Fact::CallEnded { number, .. } => {
+                self.dialogs.remove(number);
                 self.stray_count += u64::from(self.live_calls.remove(number).is_none());
             }
             Fact::RecordingBegan(began) => self.apply_began(sequence, at, began),
@@ -145,6 +148,9 @@ impl Index {
                 self.apply_missed(*id, at, by, (*from, *to))
             }
             Fact::RecordingWhy { id, why } => self.apply_why(*id, why),
+            Fact::SipDialog(dialog) => self.apply_dialog(dialog),
+            // Only the journal holds the document; the record knows where it is.
+            Fact::CallMetadata { id, .. } => self.change_record(*id, |_| {}),
             Fact::Protected { id, on, .. } => {
                 self.change_retention(*id, |record| record.is_protected = *on)
             }
@@ -209,6 +215,14 @@ impl Index {
         let held = self.live_calls.get(&facts.number).is_some_and(|call| call.is_held);
         let call = LiveCall { facts: facts.clone(), numbers: numbers.clone(), is_held: held };
         self.live_calls.insert(facts.number, call);
+    }
+
+    fn apply_dialog(&mut self, dialog: &SipDialog) {
+        if self.live_calls.contains_key(&dialog.call) {
+            self.dialogs.insert(dialog.call, dialog.clone());
+        } else {
+            self.stray_count += 1;
+        }
     }
 
     fn apply_held(&mut self, number: CallNumber, held: bool) {
@@ -491,6 +505,12 @@ impl Index {
     /// Iterates over the calls that have not ended.
     pub fn live_calls(&self) -> impl Iterator<Item = &LiveCall> {
         self.live_calls.values()
+    }
+
+    /// The SIP dialog of a live call, if a recording client brought the call.
+    #[must_use]
+    pub fn dialog_of(&self, call: CallNumber) -> Option<&SipDialog> {
+        self.dialogs.get(&call)
     }
 
     /// Returns the enrolled workstations.

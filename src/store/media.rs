@@ -48,13 +48,17 @@ pub const MAX_PAYLOAD_BYTES: usize = MAX_CHUNK_BYTES - 1024;
 /// Maximum bytes of a file's header; 32 recipients take about 4 KiB.
 pub const MAX_HEADER_BYTES: usize = 16 * 1024;
 
-/// Maximum number of spans listed; the ledger counts the frames of all. A span takes at most 22
+/// Maximum number of spans listed; the ledger counts the frames of all. A span takes at most 23
 /// bytes, so that the list fits into one journal entry.
 pub const MAX_SPANS: usize = 2500;
 
+/// Maximum number of losses of packets among them. A network that loses 2 % of the packets of two
+/// legs loses two a second: the spans of every record of a busy day are in memory.
+pub const MAX_PACKET_SPANS: usize = 32;
+
 const _: () = assert!(MAX_PAYLOAD_BYTES + format::chunk_head_bytes(MAX_RUNS) <= MAX_CHUNK_BYTES);
 const _: () = assert!(MAX_HEADER_BYTES <= MAX_CHUNK_BYTES);
-const _: () = assert!(MAX_SPANS * 22 < crate::store::journal::MAX_BODY_BYTES - 2000);
+const _: () = assert!(MAX_SPANS * 23 < crate::store::journal::MAX_BODY_BYTES - 2000);
 const _: () = assert!(
     protocol::DATA_BYTES + SEGMENT_HEAD_BYTES + crate::store::seal::SEAL_TAG_BYTES
         <= MAX_PAYLOAD_BYTES
@@ -107,7 +111,11 @@ pub enum MediaError {
     HeaderTorn { have: u64 },
     #[error("the header does not match its checksum or is not a media header")]
     HeaderDamaged,
-    #[error("media format version {found}; this program reads version {}", format::VERSION)]
+    #[error(
+        "media format version {found}; this program reads versions {} to {}",
+        format::VERSION_1,
+        format::VERSION
+    )]
     Version { found: u16 },
     #[error("the header has invalid values: {rate} frames/s, {sides} sides")]
     InvalidParameters { rate: u32, sides: u8 },

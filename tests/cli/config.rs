@@ -87,7 +87,11 @@ const KEYS: [(&str, &str); 18] = [
     ("audio", "holdback_ms codec bitrate preroll_ms recall wrapup_s stale_call_s max_call_s"),
     ("blackout", "lead_ms max_s end_without_call_s scope"),
     ("store", "seal recipients reserve_mb"),
-    ("board", "name kind rate buffer_ms pcm period_ms channels activity voice"),
+    (
+        "board",
+        "name kind rate buffer_ms pcm period_ms channels activity voice listen address ports \
+         calls peers devices codecs srtp mask_digits when_down",
+    ),
     ("channels", "id device sides source slots script"),
     ("voice", "attack_ms release_ms margin_db"),
     ("role", "name permissions"),
@@ -383,3 +387,4 @@ fn damaged_config_never_panics_and_errors_have_places() {
 
 mod bad;
 mod machine;
+mod sip;

@@ -131,7 +131,7 @@ fn h5_recipients_that_leave_out_a_key_in_use_are_asked_about() {
 }
 
 /// A file of 20 s with a tone of 440 Hz.
-#[allow(clippy::cast_possible_truncation)]
+#[allow(clippy::cast_possible_truncation, reason = "at most 8000")]
 fn write_tone(path: &Path, rate: u32) {
     let spec = hound::WavSpec {
         channels: 1,

@@ -65,14 +65,19 @@ const ADDRESSES: [&str; 6] =
 /// The bans on the file at `path`.
 fn bans(path: &str) -> Vec<Ban> {
     let desktop_shell = DESKTOP_SHELL.iter().any(|part| path.starts_with(part));
-    let layers: [(&str, &[&[Ban]]); 13] = [
+    let layers: [(&str, &[&[Ban]]); 18] = [
         ("crates/protocol/src/", &[&NO_RECORDER, &NO_BOARD, &NO_CLIENT, &PURE]),
+        ("crates/siprec/src/", &[&NO_RECORDER, &NO_BOARD, &NO_CLIENT, &NO_PROTOCOL, &PURE]),
         ("crates/webm/src/", &[&NO_RECORDER, &NO_BOARD, &NO_CLIENT, &NO_PROTOCOL, &PURE]),
         ("board/src/", &[&NO_RECORDER, &NO_CLIENT, &NO_PROTOCOL]),
         ("crates/client/src/", &[&NO_RECORDER, &NO_BOARD, &NO_MIO]),
         ("crates/desktop/src/", if desktop_shell { &CLIENTS } else { &PURE_CLIENT }),
         ("crates/screen/src/", &CLIENTS),
         ("crates/portal/src/", &CLIENTS),
+        ("crates/cti/src/parse", &PURE_CLIENT),
+        ("crates/cti/src/session", &PURE_CLIENT),
+        ("crates/cti/src/translate", &PURE_CLIENT),
+        ("crates/cti/src/", &CLIENTS),
         // Only the crate `board` knows the cards that `hushbox boards` lists.
         ("crates/cli/src/commands/boards.rs", &[&NO_MIO]),
         ("crates/cli/src/", &[&NO_BOARD, &NO_MIO]),
@@ -161,6 +166,7 @@ fn forbidden_imports_are_found() {
         ("board/src/sim.rs", "use protocol::Line;", 1),
         ("crates/protocol/src/lib.rs", "use client::Client; use std::net::TcpStream;", 2),
         ("crates/protocol/src/lib.rs", "use std::collections::{BTreeMap, HashMap};", 1),
+        ("crates/siprec/src/server.rs", "use std::net::{IpAddr, UdpSocket}; use board::Board;", 2),
         ("crates/desktop/src/main.rs", "use hushbox::time::Now; use client::Client;", 1),
         ("crates/desktop/src/core.rs", "use client::Retry; use std::{fs, time::Instant};", 2),
         ("crates/desktop/src/ui/model.rs", "use crate::shell::tray; use eframe::egui;", 2),

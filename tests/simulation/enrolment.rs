@@ -52,7 +52,7 @@ fn ask_for_certificate(sim: &mut SimBox, request: &[u8]) -> Vec<String> {
     let said = sim.say(technician, "enrol WS-042 kinds=monitor");
     let code =
         answer(&said).strip_prefix("ok code=").unwrap_or_else(|| panic!("{said:?}")).to_owned();
-    let station = sim.knock(None);
+    let station = sim.connect_tls(None);
     let said = sim.say(station, &format!("enrol code={code}"));
     assert_eq!(answer(&said), "", "the answer comes after the block");
     sim.input(Input::Data { session: SessionId(station.into()), block: Ok(request) });
@@ -68,7 +68,7 @@ fn enrolled(sim: &mut SimBox, request: &[u8]) -> [u8; 32] {
 
 /// The code of the refusal to let this certificate in; empty: it is let in.
 fn refusal(sim: &mut SimBox, certificate: [u8; 32]) -> String {
-    let client = sim.knock(Some(certificate));
+    let client = sim.connect_tls(Some(certificate));
     let said = sim.say(client, "hello monitor");
     let last = said.last().unwrap();
     last.strip_prefix("err ")
@@ -122,7 +122,7 @@ fn no_code_is_made_for_a_name_with_characters_that_cannot_be_seen() {
 fn h4_disk_away_refuses_enrolment_and_revokes_at_once() {
     let mut sim = a_box();
     let certificate = enrolled(&mut sim, b"request");
-    let open = sim.knock(Some(certificate));
+    let open = sim.connect_tls(Some(certificate));
     sim.say(open, "hello monitor");
     let technician = technician(&mut sim);
     sim.disk.refuse = Some(Box::new(|job: &Job, _: &str| {
@@ -179,14 +179,14 @@ fn h4_wrong_codes_of_a_stranger_keep_no_workstation_out() {
     let said = sim.say(technician, "enrol WS-042 kinds=monitor");
     let code = answer(&said).strip_prefix("ok code=").unwrap().to_owned();
     for _ in 0..limits::LOCKOUT_ATTEMPTS {
-        let stranger = sim.knock_from("2001:db8::1", None);
+        let stranger = sim.connect_tls_from("2001:db8::1", None);
         let said = sim.say_with(stranger, "enrol code=AAAA", b"request");
         assert!(answer(&said).starts_with("err denied "), "{said:?}");
     }
-    let neighbour = sim.knock_from("2001:db8::2", None);
+    let neighbour = sim.connect_tls_from("2001:db8::2", None);
     let said = sim.say_with(neighbour, &format!("enrol code={code}"), b"request");
     assert!(answer(&said).starts_with("err locked "), "{said:?}");
-    let station = sim.knock_from("2001:db8:0:1::2", None);
+    let station = sim.connect_tls_from("2001:db8:0:1::2", None);
     let said = sim.say_with(station, &format!("enrol code={code}"), b"request");
     assert!(answer(&said).starts_with("ok machine=WS-042 "), "{said:?}");
 }

@@ -77,7 +77,7 @@ fn h4_request_of_failing_worker_is_refused_without_effect() {
         let said = sim.say(field, line);
         assert!(answer(&said).starts_with("err busy "), "{line}: {said:?}");
     }
-    let station = sim.knock(None);
+    let station = sim.connect_tls(None);
     let said = sim.say_with(station, &format!("enrol code={code}"), b"request");
     assert!(answer(&said).starts_with("err busy "), "{said:?}");
     sim.workers_fail(false);
@@ -96,7 +96,7 @@ fn h4_session_that_left_gets_no_refusal_and_its_code_back() {
     let (mut sim, _) = watched_box();
     let field = sim.hello("technician user=field pin=2468");
     let code = pair(&sim.say(field, "enrol WS-001 kinds=monitor"), "code");
-    let station = sim.knock(None);
+    let station = sim.connect_tls(None);
     sim.say(station, &format!("enrol code={code}"));
     sim.workers_fail(true);
     let session = SessionId(station.into());
@@ -104,7 +104,7 @@ fn h4_session_that_left_gets_no_refusal_and_its_code_back() {
     sim.gone(station);
     sim.input(Input::GivenUp { session, why: "late".to_owned() });
     sim.workers_fail(false);
-    let again = sim.knock(None);
+    let again = sim.connect_tls(None);
     let mut said = sim.say_with(again, &format!("enrol code={code}"), b"request");
     sim.run_ms(500);
     said.extend(sim.news(again));

@@ -82,7 +82,7 @@ pub struct Connection {
     greeting: Greeting,
     replies: VecDeque<Reply>,
     notifications: VecDeque<Notification>,
-    farewell: Option<Failure>,
+    close_reason: Option<Failure>,
     protocol_error: Option<ProtocolError>,
 }
 
@@ -162,7 +162,7 @@ impl Connection {
             greeting: Greeting { version: protocol::VERSION, name: String::new(), boot: 0 },
             replies: VecDeque::new(),
             notifications: VecDeque::new(),
-            farewell: None,
+            close_reason: None,
             protocol_error: None,
         };
         while !connection.read(remaining(deadline))? {
@@ -283,7 +283,7 @@ impl Connection {
             Err(error) => {
                 // The box may have sent a reason before it closed the connection.
                 while self.read(WAIT_MIN).is_ok_and(|_| !self.stream.is_silent) {}
-                return Err(self.farewell_or(ConnectionError::Io(error)));
+                return Err(self.close_reason_or(ConnectionError::Io(error)));
             }
         }
         Ok(())
@@ -303,9 +303,9 @@ impl Connection {
         let mut buffer = [0; READ_BYTES];
         let count = match self.stream.read_within(&mut buffer, timeout) {
             Ok(None) => return Ok(false),
-            Ok(Some(0)) => return Err(self.farewell_or(ConnectionError::Closed)),
+            Ok(Some(0)) => return Err(self.close_reason_or(ConnectionError::Closed)),
             Ok(Some(count)) => count,
-            Err(error) => return Err(self.farewell_or(error.into())),
+            Err(error) => return Err(self.close_reason_or(error.into())),
         };
         self.client.receive(&buffer[..count]);
         let mut greeted = false;
@@ -319,7 +319,7 @@ impl Connection {
                 ClientEvent::State(state) => self.queue(Notification::State(state)),
                 ClientEvent::Capture(state) => self.queue(Notification::Capture(state)),
                 ClientEvent::Event(pairs) => self.queue(Notification::Event(pairs)),
-                ClientEvent::Farewell(failure) => self.farewell = Some(failure),
+                ClientEvent::CloseReason(failure) => self.close_reason = Some(failure),
                 ClientEvent::ProtocolError(error) => self.protocol_error = Some(error),
             }
         }
@@ -339,8 +339,8 @@ impl Connection {
     }
 
     /// The reason that the box sent before it closed the connection, or else `other`.
-    fn farewell_or(&mut self, other: ConnectionError) -> ConnectionError {
-        self.farewell.take().map_or(other, ConnectionError::Farewell)
+    fn close_reason_or(&mut self, other: ConnectionError) -> ConnectionError {
+        self.close_reason.take().map_or(other, ConnectionError::ClosedByBox)
     }
 }
 

@@ -24,7 +24,7 @@ pub enum ConnectionError {
     Closed,
     /// The box closed the connection and sent a reason.
     #[error("the box closed the connection: {}: {}", .0.word, .0.text)]
-    Farewell(Failure),
+    ClosedByBox(Failure),
     /// The box sent nothing within the timeout.
     #[error("the box sent no answer within {timeout:?}")]
     Silent {

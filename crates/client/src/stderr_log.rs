@@ -7,7 +7,9 @@
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::sys::signal::{SigSet, SigmaskHow};
+use protocol::text::shorten_text;
 use simple_logger::SimpleLogger;
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
@@ -162,13 +164,11 @@ impl Log for QueueLog {
     }
 }
 
-fn shorten_line(mut line: String) -> String {
-    if line.len() > LINE_BYTES_MAX {
-        let fits = |end: &usize| line.is_char_boundary(*end);
-        line.truncate((0..=LINE_BYTES_MAX).rev().find(fits).unwrap_or(0));
-        line.push('…');
+fn shorten_line(line: String) -> String {
+    match shorten_text(&line, LINE_BYTES_MAX) {
+        Cow::Owned(short) => short,
+        Cow::Borrowed(_) => line,
     }
-    line
 }
 
 /// Prints a message, and the number of lines that are missing before it. Returns false if stderr
@@ -261,6 +261,6 @@ mod tests {
         log.flush();
         assert_eq!(log.counters.lost.load(Ordering::Relaxed), 3);
         let Ok(Message::Text(line)) = inbox.recv() else { panic!("a line") };
-        assert!(line.starts_with("0ü") && line.len() <= LINE_BYTES_MAX + '…'.len_utf8());
+        assert!(line.starts_with("0ü") && line.len() <= LINE_BYTES_MAX);
     }
 }

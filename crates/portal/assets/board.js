@@ -2,7 +2,7 @@
 
 import { session } from './session.js';
 
-const said = document.getElementById('board-said');
+const message = document.getElementById('board-said');
 const source = new EventSource('/board/events');
 
 function fill(id, rows) {
@@ -22,8 +22,8 @@ function fill(id, rows) {
 
 source.addEventListener('board', (event) => {
   const board = JSON.parse(event.data);
-  said.textContent = board.said;
-  said.classList.toggle('bad', board.said !== '');
+  message.textContent = board.message;
+  message.classList.toggle('bad', board.message !== '');
   fill('calls', board.calls);
   fill('channels', board.channels);
 });

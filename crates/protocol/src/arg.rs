@@ -7,9 +7,10 @@
 //!
 //! This module checks the form of an argument, never whether the named thing exists.
 
-use crate::code::{Code, Refusal, shorten};
+use crate::code::{Code, Refusal};
 use crate::kind::{Direction, Kind, Level, MediaPart, Purpose};
 use crate::line::Word;
+use crate::text::excerpt;
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
@@ -320,14 +321,15 @@ impl<'a> Args<'a> {
             return self
                 .refuse(format!("{name} with {bytes} bytes is not valid; allowed: {allowed}"));
         }
-        let shown = shorten(value).escape_debug();
+        let shown = excerpt(value);
+        let shown = shown.escape_debug();
         self.refuse(format!("{name} is \"{shown}\"; allowed: {allowed}"))
     }
 
     fn refuse_key(&self, found: &str) -> Refusal {
         let keys = self.usage.args.iter().filter(|arg| arg.keyed).map(|arg| arg.name);
         let keys = keys.collect::<Vec<_>>().join(", ");
-        let found = shorten(found);
+        let found = excerpt(found);
         if keys.is_empty() {
             return self.refuse(format!("there is no key {found}=; this command has no keys"));
         }

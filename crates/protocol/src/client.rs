@@ -10,10 +10,11 @@
 
 use crate::VERSION;
 use crate::assembler::{Assembler, DATA_BYTES, InvalidLine, Piece};
-use crate::code::{Code, shorten};
+use crate::code::Code;
 use crate::line::{LINE_BYTES, Line, Word};
 use crate::reply;
 use crate::state::{AgentState, CaptureState, StateError};
+use crate::text::excerpt;
 use std::collections::VecDeque;
 
 /// The most commands without a reply.
@@ -120,7 +121,7 @@ pub enum ClientEvent {
     /// An event that `watch` asked for, or a checkpoint.
     Event(Pairs),
     /// An `err` that is not a reply: the reason why the box closes the connection.
-    Farewell(Failure),
+    CloseReason(Failure),
     /// The server broke the protocol. Close the connection.
     ProtocolError(ProtocolError),
 }
@@ -265,7 +266,7 @@ impl Reader {
             return Ok(());
         }
         if !self.greeted && !matches!(first, "hushbox" | "err") {
-            return Err(ProtocolError::NoGreeting { line: shorten(text).to_owned() });
+            return Err(ProtocolError::NoGreeting { line: excerpt(text).into_owned() });
         }
         let line = Line::parse(text).map_err(|why| ProtocolError::Malformed { why: why.text })?;
         match first {
@@ -285,7 +286,7 @@ impl Reader {
     fn read_greeting(&mut self, line: &Line<'_>) -> Result<(), ProtocolError> {
         let version = line.bare(1).unwrap_or("none");
         if version != VERSION.to_string() {
-            return Err(ProtocolError::Version { found: shorten(version).to_owned() });
+            return Err(ProtocolError::Version { found: excerpt(version).into_owned() });
         }
         let name = line.get("box").unwrap_or_default().to_owned();
         let boot = line.get("boot").and_then(|boot| boot.parse().ok()).unwrap_or(0);
@@ -318,7 +319,7 @@ impl Reader {
         let (word, text) = (word.to_owned(), text.to_owned());
         let failure = Failure { word, text, pairs: Pairs::from_line(line) };
         if self.unanswered == 0 {
-            self.events.push_back(ClientEvent::Farewell(failure));
+            self.events.push_back(ClientEvent::CloseReason(failure));
             return Ok(());
         }
         self.finish_reply(Err(failure))
@@ -446,11 +447,11 @@ mod tests {
     }
 
     #[test]
-    fn an_err_without_a_command_is_a_farewell() {
+    fn an_err_without_a_command_is_a_close_reason() {
         let mut client = Client::new();
         client.receive(b"err too-many \"come back later\"\n");
-        let Some(ClientEvent::Farewell(failure)) = client.poll_event() else {
-            panic!("no farewell")
+        let Some(ClientEvent::CloseReason(failure)) = client.poll_event() else {
+            panic!("no close reason")
         };
         assert_eq!((failure.code(), failure.is_masked()), (Some(Code::TooMany), false));
     }

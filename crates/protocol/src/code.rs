@@ -119,12 +119,6 @@ impl From<Code> for Refusal {
     }
 }
 
-/// Shortens a text of the client, to repeat it in a refusal.
-pub(crate) fn shorten(text: &str) -> &str {
-    const SHOWN: usize = 40;
-    text.char_indices().nth(SHOWN).map_or(text, |(end, _)| &text[..end])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,11 +153,5 @@ mod tests {
         assert_eq!(Code::NotRecording.order(), Code::NotYours.order());
         assert_eq!(Code::NoSuchCall.order(), Code::NoSuchRecord.order());
         assert_eq!(Code::Storage.order(), Code::DiskFull.order());
-    }
-
-    #[test]
-    fn repeated_texts_are_cut_between_characters() {
-        assert_eq!(shorten("abc"), "abc");
-        assert_eq!(shorten(&"é".repeat(50)), "é".repeat(40));
     }
 }

@@ -81,6 +81,7 @@ pub enum Command<'a> {
     },
     Calls,
     Clients,
+    Sip,
     Records(RecordsQuery<'a>),
     Show {
         id: Text<'a>,
@@ -273,6 +274,7 @@ impl<'a> Command<'a> {
             Command::Meters { .. } => "meters",
             Command::Calls => "calls",
             Command::Clients => "clients",
+            Command::Sip => "sip",
             Command::Records(_) => "records",
             Command::Show { .. } => "show",
             Command::Media { .. } => "media",

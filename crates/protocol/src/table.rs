@@ -15,11 +15,12 @@ pub use rows::TABLE;
 
 use crate::access::{Access, Requires};
 use crate::arg::{Arg, Args};
-use crate::code::{Code, Refusal, shorten};
+use crate::code::{Code, Refusal};
 use crate::command::Command;
 use crate::kind::Kind;
 use crate::line::Line;
 use crate::reply;
+use crate::text::excerpt;
 
 /// Parses checked arguments into the typed command.
 pub(crate) type Parser = for<'a> fn(Args<'a>) -> Result<Command<'a>, Refusal>;
@@ -150,10 +151,10 @@ fn refuse_missing_verb(line: &Line<'_>) -> Refusal {
 fn refuse_unknown_verb(first: &str, second: Option<&str>) -> Refusal {
     let near = find_similar_verbs(first, second);
     let two = near.iter().any(|verb| verb.contains(' '));
-    let (first, second) = (shorten(first), second.filter(|_| two).map(shorten));
+    let (first, second) = (excerpt(first), second.filter(|_| two).map(excerpt));
     let gap = if second.is_some() { " " } else { "" };
     let hint = if near.is_empty() { String::new() } else { format!("; near: {}", near.join(", ")) };
-    let found = second.unwrap_or_default();
+    let found = second.as_deref().unwrap_or_default();
     let text = format!("no command \"{first}{gap}{found}\"{hint}. Send help for a list");
     Refusal::new(Code::BadCommand, text)
 }

@@ -16,11 +16,9 @@ use crate::command::{Command, Request};
 use crate::kind::Kind;
 use crate::line::is_bare;
 use crate::table;
+use crate::text::{ELLIPSIS, shorten_text};
 use std::borrow::Cow;
 use std::fmt;
-
-/// The mark of a text that was shortened.
-const MARK: char = '…';
 
 /// The most bytes of a key in an alteration.
 const KEY_BYTES: usize = 32;
@@ -202,7 +200,7 @@ impl<'a> Reader<'a> {
         self.note("line", AlterationKind::Shortened);
         let arg = words.last().and_then(|word| self.usage.find_key(word.key?));
         match (words.last_mut(), arg.map(|arg| arg.value_type)) {
-            (Some(last), Some(ArgType::NameOrUnknown)) => last.value.to_mut().push(MARK),
+            (Some(last), Some(ArgType::NameOrUnknown)) => last.value.to_mut().push(ELLIPSIS),
             _ => drop(words.pop()),
         }
     }
@@ -250,20 +248,9 @@ fn fit_value<'a>(arg: &Arg, value: Cow<'a, str>) -> (Option<Cow<'a, str>>, Optio
     if !arg.value_type.accepts(&fitted) {
         return (None, Some(AlterationKind::LeftOut));
     }
-    let shortened = fitted.ends_with(MARK) || fitted.len() < value.len();
+    let shortened = fitted.ends_with(ELLIPSIS) || fitted.len() < value.len();
     let kind = if shortened { AlterationKind::Shortened } else { AlterationKind::Corrected };
     (Some(Cow::Owned(fitted)), Some(kind))
-}
-
-/// Shortens a text to at most `most` bytes, between characters and with a mark.
-#[must_use]
-pub fn shorten_text(text: &str, most: usize) -> Cow<'_, str> {
-    if text.len() <= most {
-        return Cow::Borrowed(text);
-    }
-    let is_boundary = |end: &usize| text.is_char_boundary(*end);
-    let end = (0..=most - MARK.len_utf8()).rev().find(is_boundary).unwrap_or(0);
-    Cow::Owned(format!("{}{MARK}", &text[..end]))
 }
 
 /// Shortens a call id to `CALL_BYTES`, with a mark and a hash of the whole id.

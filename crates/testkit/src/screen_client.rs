@@ -3,7 +3,7 @@
 
 use crate::sim::SimBox;
 use crate::sim::site::{Site, value};
-use hushbox::audio::span::{Fate, Run};
+use hushbox::audio::span::Run;
 use hushbox::id::RecordingId;
 use hushbox::store::media::{self, DERIVED_KEY_MARKER, MediaReader, MediaScan, ScreenSegment};
 use hushbox::store::{layout, seal};
@@ -57,11 +57,11 @@ impl ScreenClient {
     pub fn connect_screen(&mut self) -> Vec<String> {
         self.screen = self.sim.client(&[Kind::Screen]);
         let said = self.sim.say(self.screen, "hello screen user=jdoe machine=WS-1");
-        self.hear(&said);
+        self.note_state(&said);
         said
     }
 
-    fn hear(&mut self, lines: &[String]) {
+    fn note_state(&mut self, lines: &[String]) {
         if let Some(line) = lines.iter().rev().find(|line| line.starts_with("state ")) {
             self.state.clone_from(line);
         }
@@ -70,7 +70,7 @@ impl ScreenClient {
     /// Reads the workstation's current state.
     pub fn state(&mut self) -> String {
         let lines = self.sim.news(self.screen);
-        self.hear(&lines);
+        self.note_state(&lines);
         self.state.clone()
     }
 
@@ -108,7 +108,7 @@ impl ScreenClient {
         let video = video(self.pieces);
         let screen = self.screen;
         let said = self.sim.say_with(screen, &line, &video);
-        self.hear(&said);
+        self.note_state(&said);
         said
     }
 
@@ -192,12 +192,7 @@ impl StoredScreen {
     pub fn stretches(&self) -> String {
         let mut joined: Vec<(&str, u64)> = Vec::new();
         for run in &self.runs {
-            let fate = match run.fate {
-                Fate::Stored => "stored",
-                Fate::Masked => "masked",
-                Fate::Held => "held",
-                Fate::Lost(_) => "lost",
-            };
+            let fate = run.fate.as_str();
             match joined.last_mut() {
                 Some((last, ms)) if *last == fate => *ms += u64::from(run.frames),
                 _ => joined.push((fate, u64::from(run.frames))),

@@ -23,7 +23,7 @@ pub(super) use decoder::OpusDecoder;
 
 use super::{CodecError, FrameLayout};
 use crate::audio::ring::Cleared;
-use crate::audio::span::{Fate, Run};
+use crate::audio::span::Run;
 use opusic_c::{Application, Bitrate, Channels, ErrorCode, SampleRate};
 
 /// Minimum and maximum bitrate in bit/s per side.
@@ -31,6 +31,9 @@ const BITRATE_MIN: u32 = 6_000;
 const BITRATE_MAX: u32 = 255_000;
 /// RFC 6716, 3.2.1: at most 1275 bytes for one frame, plus one header byte.
 const PACKET_BYTES_MAX: usize = 1276;
+
+/// Memory of libopus for one side of an encoder, about.
+pub(super) const ENCODER_BYTES: usize = 28 << 10;
 /// Maximum size of a packet and its length.
 pub(super) const ENTRY_BYTES_MAX: usize = PACKET_BYTES_MAX + PACKET_BYTES_MAX / 255 + 1;
 /// At complexity 5 one core encodes about 300 channels of telephone speech.
@@ -211,7 +214,7 @@ fn has_stored_from(runs: &[Run], from: usize) -> bool {
     let mut end = 0;
     runs.iter().any(|run| {
         end += run.frames as usize;
-        run.fate == Fate::Stored && run.frames > 0 && end > from
+        run.fate.is_stored() && run.frames > 0 && end > from
     })
 }
 
@@ -231,7 +234,7 @@ type TakeEntry = for<'a> fn(&mut &'a [u8]) -> Result<&'a [u8], CodecError>;
 /// Returns how to take the packets of a chunk, one per grid frame. A damaged chunk has no bytes
 /// and no stored frames, so all its packets are empty.
 pub(crate) fn entry_reader(runs: &[Run], payload: &[u8]) -> TakeEntry {
-    let gap = payload.is_empty() && runs.iter().all(|run| run.fate != Fate::Stored);
+    let gap = payload.is_empty() && !runs.iter().any(|run| run.fate.is_stored());
     if gap { |_| Ok(&[]) } else { take_entry }
 }
 

@@ -23,6 +23,15 @@ use protocol::{Code, Kind, OneTimeCode, Refusal, reply};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
+/// A technician's request for a one-time code.
+pub struct EnrolmentRequest {
+    pub machine: String,
+    /// Kinds of session that the workstation may open; empty for the default.
+    pub kinds: Vec<Kind>,
+    /// Name of the technician.
+    pub issued_by: String,
+}
+
 /// Why a connection or session was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RejectReason {
@@ -179,8 +188,9 @@ impl Recorder {
         &mut self,
         now: Now,
         id: SessionId,
-        (machine, kinds, by): (&str, Vec<Kind>, String),
+        request: EnrolmentRequest,
     ) -> Result<Response, Refusal> {
+        let EnrolmentRequest { machine, kinds, issued_by } = request;
         if self.admin.enrolment.fingerprint.is_none() {
             let text = "no [[listen]] has tls = true: there is nothing to enrol for";
             return Err(Refusal::new(Code::Config, text));
@@ -191,12 +201,7 @@ impl Recorder {
         }
         let kinds = if kinds.is_empty() { DEFAULT_KINDS.to_vec() } else { kinds };
         let until = now.mono.after_ms(limits::ENROLMENT_CODE_MS);
-        let pass = PendingEnrolment {
-            machine: machine.to_owned(),
-            kinds,
-            issued_by: by,
-            expires_at: until,
-        };
+        let pass = PendingEnrolment { machine, kinds, issued_by, expires_at: until };
         self.admin.enrolment.giving.insert(id.0, pass);
         if let Some(session) = self.sessions.get_mut(id) {
             session.checking = true;

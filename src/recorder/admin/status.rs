@@ -19,7 +19,12 @@ use std::collections::BTreeSet;
 #[derive(Debug, Default)]
 pub struct Counters {
     pub captured_frames: u64,
+    /// Frames lost on all sides.
     pub lost_frames: u64,
+    /// Frames lost on one side, late ones included.
+    pub side_lost_frames: u64,
+    /// Frames of one side that came late, and in time to be stored.
+    pub late_frames: u64,
     pub lines: u64,
     pub sessions: u64,
     pub calls_without_channel: u64,
@@ -339,13 +344,15 @@ impl Recorder {
         let ring_bytes: u64 = self.channels.iter().map(|c| c.ring.memory_bytes()).sum();
         let sessions = self.sessions.iter();
         let agents = sessions.filter(|s| s.kind() == Some(Kind::Agent)).count();
-        let rows: [(&str, u64); 25] = [
+        let rows: [(&str, u64); 28] = [
             ("hushbox_uptime_seconds", now.mono.0 / 1_000_000),
             ("hushbox_captured_frames_total", counters.captured_frames),
             ("hushbox_screen_pieces_total", counters.screen_pieces),
             ("hushbox_screen_bytes_total", counters.screen_bytes),
             ("hushbox_screen_pieces_refused_total", counters.screen_refused),
             ("hushbox_lost_frames_total", counters.lost_frames),
+            ("hushbox_side_lost_frames_total", counters.side_lost_frames),
+            ("hushbox_late_frames_total", counters.late_frames),
             ("hushbox_lines_total", counters.lines),
             ("hushbox_log_lines_lost_total", self.admin.log.lost()),
             ("hushbox_sessions_total", counters.sessions),
@@ -356,6 +363,7 @@ impl Recorder {
             ("hushbox_recordings", self.recordings.running().count() as u64),
             ("hushbox_blackouts", self.blackouts.open.len() as u64),
             ("hushbox_ring_bytes", ring_bytes),
+            ("hushbox_audio_memory_bytes", self.audio_memory_bytes()),
             ("hushbox_recall_calls", self.recordings.recall.len() as u64),
             ("hushbox_recall_bytes", self.recordings.recall.bytes() as u64),
             ("hushbox_recall_dropped_chunks_total", self.recordings.recall.dropped),
@@ -381,7 +389,7 @@ impl Recorder {
             let name = format!("hushbox_refused_total{{code=\"{}\"}}", code.as_str());
             reply::begin_row(&mut bytes).pair("name", name).pair("value", count).end();
         }
-        for (name, count) in self.admin.feeds.metrics() {
+        for (name, count) in self.admin.feeds.metrics().chain(self.sip_metrics()) {
             reply::begin_row(&mut bytes).pair("name", name).pair("value", count).end();
         }
         reply::begin_ok(&mut bytes).end();

@@ -11,14 +11,14 @@ use crate::id::RecordingId;
 use crate::job::Ticket;
 use crate::limits;
 use crate::recorder::blackout::pending_stop::PendingStop;
-use crate::recorder::blackout::reach::{LatePress, PressReach};
+use crate::recorder::blackout::reach::{BlackoutPress, LatePress, PressReach};
 use crate::recorder::blackout::{BlackoutRequest, Receipt};
-use crate::recorder::recording::lifecycle::RecordingRequest;
+use crate::recorder::recording::lifecycle::{RecordingRequest, Requester};
 use crate::recorder::recording::recall::RecallBuffer;
 use crate::recorder::session::response::Response;
 use crate::recorder::{Recorder, Recording};
 use crate::store::fact::{BlackoutHolder, CallNumber, Fact, RecordReason, RecordReasons};
-use crate::time::{MonoTime, Now, Position};
+use crate::time::{Now, Position};
 use protocol::{Code, Kind, Refusal, reply};
 
 /// The user who gives a command.
@@ -43,8 +43,8 @@ impl Actor {
     }
 }
 
-/// Bits of every `BlackoutHolder`.
-const ALL_HOLDERS: u8 = u8::MAX;
+/// Bits of every `BlackoutHolder` that a person can release: digits end by themselves.
+const ALL_HOLDERS: u8 = !(1 << BlackoutHolder::Digits as u8);
 
 fn stop_not_kept() -> Refusal {
     let text = "the disk has failed: the blackout stays on, because its end cannot be kept";
@@ -68,7 +68,8 @@ impl Recorder {
         if let Some(seen) = self.visible_running(agent, number) {
             let (id, new) = (seen.id, self.unannounced_reason(seen, RecordReason::Agent));
             let (schedule, from) = self.press_context(number);
-            let ticket = self.add_reason(now, id, RecordReason::Agent, (&name, schedule));
+            let ticket =
+                self.add_reason(now, id, RecordReason::Agent, Requester { by: &name, schedule });
             if let Some(recording) = self.recordings.get_mut(id) {
                 recording.pressed.get_or_insert((agent, from));
             }
@@ -299,7 +300,7 @@ impl Recorder {
         let (id, ticket) = match running {
             Some((id, _)) => {
                 self.require_file(id)?;
-                (id, self.add_reason(now, id, by.reason(), (&by.name, schedule)))
+                (id, self.add_reason(now, id, by.reason(), Requester { by: &by.name, schedule }))
             }
             None => {
                 self.require_disk_space()?;
@@ -371,10 +372,11 @@ impl Recorder {
         now: Now,
         agent: AgentIndex,
         by: &Actor,
-        (reach, woke): (PressReach, MonoTime),
+        press: BlackoutPress,
     ) -> Result<Response, Refusal> {
+        let BlackoutPress { reach, woke } = press;
         let holder = by.holder();
-        let late = LatePress { agent, reach, noted_ms: 0 };
+        let late = LatePress { agent: Some(agent), reach, noted_ms: 0 };
         let target = match by.kind {
             Kind::Agent => self.blackout_start_target(agent),
             _ => self.blackout_start_target_for(agent),
@@ -393,7 +395,7 @@ impl Recorder {
         let kept_from = self.recordings.recall.buffer_of(call).map(RecallBuffer::start);
         let kept_from = kept_from.or(self.calls.get(call).map(|call| call.from));
         if self.blackouts.active_of(agent).is_none() {
-            self.require_pressed_call(now, late)?;
+            self.require_pressed_call(now, agent, late)?;
         }
         self.roll_back_stop_of(now, agent);
         let receipt = match self.blackouts.active_of(agent) {
@@ -401,8 +403,8 @@ impl Recorder {
             // The blackout ended with its call while its stop was pending.
             None if self.calls.get(call).is_none() => return Err(Code::NoCall.into()),
             None => {
-                let press = BlackoutRequest {
-                    agent,
+                let request = BlackoutRequest {
+                    agent: Some(agent),
                     call,
                     recording: recording.map(|(id, _)| id),
                     clip: recording.map(|(_, from)| from).or(kept_from).unwrap_or_default(),
@@ -411,7 +413,7 @@ impl Recorder {
                     reach,
                     woke,
                 };
-                self.open_blackout(now, &press)
+                self.open_blackout(now, &request)
             }
         };
         let mut said = Self::blackout_reply(now, &self.visible_receipt(agent, by, receipt));
@@ -430,8 +432,10 @@ impl Recorder {
         by: &Actor,
         reach: PressReach,
     ) -> Receipt {
-        self.add_blackout_holder(now, agent, by.holder(), &by.name);
-        self.extend_blackout(now, agent, reach);
+        if let Some(index) = self.blackouts.open_index(agent) {
+            self.add_blackout_holder(now, index, by.holder(), &by.name);
+            self.extend_blackout(now, index, reach);
+        }
         let open = self.blackouts.open.iter_mut().find(|open| open.agent == Some(agent));
         if let Some(open) = open.filter(|open| by.kind == Kind::Agent && !open.carried.is_empty()) {
             open.carried.clear();

@@ -119,7 +119,7 @@ impl Recorder {
         }
     }
 
-    fn roll_back_stop(&mut self, now: Now, index: usize) {
+    pub(super) fn roll_back_stop(&mut self, now: Now, index: usize) {
         let stop = self.blackouts.stops.remove(index);
         self.stale_agents.extend(stop.before.agent);
         if stop.over {
@@ -182,6 +182,7 @@ impl Recorder {
 
     /// Keeps audio after a pending stop in its ring.
     fn limit_release_to_stops(&mut self) {
+        self.recordings.wake_all();
         self.channels.iter_mut().for_each(|channel| channel.unreleased_from = None);
         for (index, at) in self.blackouts.stops.iter().flat_map(|stop| &stop.places) {
             let waits = &mut self.channels[index.0].unreleased_from;

@@ -12,7 +12,7 @@ use crate::calls::call::Call;
 use crate::calls::directory::AgentIndex;
 use crate::id::RecordingId;
 use crate::recorder::Recording;
-use crate::store::fact::{ChannelPosition, Fact};
+use crate::store::fact::{BlackoutHolder, ChannelPosition, Fact};
 use crate::time::{MonoTime, Now, Position, WallTime, frames_of_ms, ms_of_frames};
 use protocol::{Code, Refusal};
 
@@ -23,6 +23,14 @@ pub(in crate::recorder) struct PressReach {
     pub pressed_ms: u32,
     /// Time before the press, in milliseconds.
     pub lead_ms: u32,
+}
+
+/// A press as the loop received it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::recorder) struct BlackoutPress {
+    pub reach: PressReach,
+    /// When the loop woke up for the line, to measure how long the mask took.
+    pub woke: MonoTime,
 }
 
 impl PressReach {
@@ -48,7 +56,8 @@ struct MissedRange {
 /// A press by which the mask of an agent should have begun earlier.
 #[derive(Clone, Copy)]
 pub(in crate::recorder) struct LatePress {
-    pub agent: AgentIndex,
+    /// The agent who pressed; `None` if digits were typed in a call without an agent.
+    pub agent: Option<AgentIndex>,
     pub reach: PressReach,
     /// How far back earlier presses of the same blackout wanted it, in milliseconds.
     pub noted_ms: u64,
@@ -76,11 +85,12 @@ impl Recorder {
     pub(super) fn require_pressed_call(
         &mut self,
         now: Now,
+        agent: AgentIndex,
         press: LatePress,
     ) -> Result<(), Refusal> {
         let pressed_ms = u64::from(press.reach.pressed_ms);
         let had_begun = |call: &Call| call.from <= self.position_before(call.channel, pressed_ms);
-        if pressed_ms == 0 || self.calls.live_of(press.agent).any(had_begun) {
+        if pressed_ms == 0 || self.calls.live_of(agent).any(had_begun) {
             return Ok(());
         }
         self.note_missed(now, press);
@@ -89,14 +99,14 @@ impl Recorder {
         Err(Refusal::new(Code::NoCall, text))
     }
 
-    /// Moves the start of the agent's blackout back for a press that is older than its first.
-    pub(super) fn extend_blackout(&mut self, now: Now, agent: AgentIndex, reach: PressReach) {
+    /// Moves the start of an open blackout back for a press that is older than its first.
+    pub(super) fn extend_blackout(&mut self, now: Now, index: usize, reach: PressReach) {
         let wanted = reach.wanted_at(now);
-        let open = self.blackouts.open.iter_mut().find(|open| open.agent == Some(agent));
-        let Some(open) = open.filter(|open| reach.pressed_ms > 0 && wanted < open.wanted_from)
-        else {
+        let open = &mut self.blackouts.open[index];
+        if reach.pressed_ms == 0 || wanted >= open.wanted_from {
             return;
-        };
+        }
+        let agent = open.agent;
         let noted_ms = now.mono.since_ms(open.wanted_from);
         open.wanted_from = wanted;
         let screen_from = Position(wanted.0 / 1000);
@@ -123,13 +133,15 @@ impl Recorder {
     /// Notes what recordings keep although a press wanted it masked. Returns the longest such range
     /// that the agent may know of, in milliseconds.
     pub(super) fn note_missed(&mut self, now: Now, press: LatePress) -> u64 {
-        let by = self.directory.agent_at(press.agent).username.clone();
+        let name = press.agent.map(|agent| self.directory.agent_at(agent).username.clone());
+        let by = name.unwrap_or_else(|| BlackoutHolder::Digits.as_str().to_string());
         let mut late_ms = self.note_missed_recall(press, &by);
         let missed: Vec<MissedRange> =
             self.recordings.iter().filter_map(|r| self.missed_range(r, press)).collect();
         for MissedRange { id, from, to } in missed {
             let Some(recording) = self.recordings.get(id) else { continue };
-            let (index, seen) = (recording.channel, self.sees_recording(press.agent, recording));
+            let index = recording.channel;
+            let seen = press.agent.is_some_and(|agent| self.sees_recording(agent, recording));
             let (rate, head) = (self.channels[index.0].rate, self.channels[index.0].head());
             if seen {
                 late_ms = late_ms.max(ms_of_frames(to.frames_since(from), rate));
@@ -154,14 +166,14 @@ impl Recorder {
         let masked = self.channels[index.0].mask.open_from();
         let end = if call.is_live() {
             let covers = |open: &super::ActiveBlackout| {
-                open.agent == Some(press.agent) && open.covered.contains(&index)
+                open.agent == press.agent && open.covered.contains(&index)
             };
             self.blackouts.open.iter().find(|open| covers(open))?;
             masked?.min(ended.unwrap_or(Position(u64::MAX)))
         } else {
             // A lead that reaches into the call before is no late press.
             let pressed = self.position_before(index, press.reach.pressed_ms.into());
-            let own = call.owner() == Some(press.agent);
+            let own = press.agent.is_some() && call.owner() == press.agent;
             ended.filter(|end| own && pressed < *end)?
         };
         let from = self.position_before(index, press.reach.wanted_ms()).max(recording.from);
@@ -171,7 +183,7 @@ impl Recorder {
     /// Remembers in recall buffers what a recording made from them would keep.
     fn note_missed_recall(&mut self, press: LatePress, by: &str) -> u64 {
         let mut late_ms = 0;
-        let covers = |open: &&super::ActiveBlackout| open.agent == Some(press.agent);
+        let covers = |open: &&super::ActiveBlackout| open.agent == press.agent;
         let Some(open) = self.blackouts.open.iter().find(covers) else { return 0 };
         for call in open.calls.clone() {
             let Some(buffer) = self.recordings.recall.buffer_of(call) else { continue };

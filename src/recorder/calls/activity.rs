@@ -174,6 +174,10 @@ impl Recorder {
     pub(super) fn end_overdue_calls(&mut self, now: Now) {
         for index in (0..self.channels.len()).map(ChannelIndex) {
             let channel = &self.channels[index.0];
+            // What comes by RTP is heard, however soft it is: see `sip::watch`.
+            if channel.follows_calls {
+                continue;
+            }
             let masked = channel.is_masked();
             let heard = masked || self.calls.lines.is_heard(index, channel.meter.level_db());
             let active = self.calls.active_call(index).map(|call| call.number);

@@ -21,7 +21,8 @@ pub(in crate::recorder) struct CallTable {
     /// Live calls by their id, and by the id of the call that they consult for.
     by_id: BTreeSet<(String, CallNumber)>,
     by_consulted: BTreeSet<(String, CallNumber)>,
-    devices: BTreeMap<String, ChannelIndex>,
+    /// The channels that record each device.
+    devices: BTreeSet<(String, ChannelIndex)>,
     pub lines: LineStates,
     /// The agent who last logged in at each workstation's device.
     pub seats: BTreeMap<String, AgentIndex>,
@@ -43,10 +44,9 @@ fn numbers_of<'a, K: Ord + Clone>(
 impl CallTable {
     /// An empty table; `last` is the highest call number in the journal.
     pub fn new(last: CallNumber, channels: &[Channel]) -> CallTable {
-        let mut devices = BTreeMap::new();
-        for (index, channel) in channels.iter().enumerate() {
-            devices.entry(channel.device.clone()).or_insert(ChannelIndex(index));
-        }
+        let named = channels.iter().enumerate().filter(|(_, channel)| !channel.device.is_empty());
+        let devices = named.map(|(index, channel)| (channel.device.clone(), ChannelIndex(index)));
+        let devices = devices.collect();
         CallTable {
             calls: BTreeMap::new(),
             live: BTreeSet::new(),
@@ -152,9 +152,25 @@ impl CallTable {
         self.live.len()
     }
 
-    /// The channel that records a device.
+    /// Notes that a channel records a device from now on.
+    pub fn add_device(&mut self, device: &str, channel: ChannelIndex) {
+        self.devices.insert((device.to_string(), channel));
+    }
+
+    /// Notes that a channel records a device no more.
+    pub fn remove_device(&mut self, device: &str, channel: ChannelIndex) {
+        self.devices.remove(&(device.to_string(), channel));
+    }
+
+    /// The channel that records a device; the first, if its calls have several.
     pub fn channel_of(&self, device: &str) -> Option<ChannelIndex> {
-        self.devices.get(device).copied()
+        self.channels_of(device).next()
+    }
+
+    fn channels_of(&self, device: &str) -> impl Iterator<Item = ChannelIndex> {
+        let device = device.to_string();
+        let all = (device.clone(), ChannelIndex(0))..=(device, ChannelIndex(usize::MAX));
+        self.devices.range(all).map(|(_, channel)| *channel)
     }
 
     /// The live calls of a channel.
@@ -174,7 +190,8 @@ impl CallTable {
 
     /// The live call with this id on this device.
     pub fn find_live(&self, device: &str, id: &str) -> Option<&Call> {
-        self.live_on(self.channel_of(device)?).find(|call| call.id == id)
+        let all = self.channels_of(device).flat_map(|channel| self.live_on(channel));
+        all.into_iter().find(|call| call.id == id)
     }
 
     /// The live calls with a leg in common with this call: the same id, or one consults for the

@@ -293,6 +293,7 @@ impl Recorder {
         for number in live {
             self.append_call_fact(now, number, false);
         }
+        self.note_all_dialogs(now);
         self.retention.rotation = CallKeyRotation::Noted(self.journal.storage.last_fact_ticket());
     }
 }

@@ -43,6 +43,21 @@ pub enum StorageEvent {
     Back,
 }
 
+/// Where recovery found the end of the journal.
+pub struct JournalEnd {
+    pub writer: JournalWriter,
+    /// Day of the newest file, and its length in bytes; `None` if the journal has no file.
+    pub newest: Option<(String, u64)>,
+}
+
+/// The locked memory for chunks and facts.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockBuffers {
+    pub count: usize,
+    /// Capacity of each buffer, in bytes.
+    pub bytes: usize,
+}
+
 /// The journal, the disk jobs and the chunk buffers.
 pub struct Storage {
     journal: JournalWriter,
@@ -112,17 +127,17 @@ impl Storage {
         (self.box_key.sign(purpose, message), self.box_key.public_key().to_bytes())
     }
 
-    /// Opens the storage with `blocks` buffers of `block_bytes` each. The journal continues in its
-    /// newest file (day and length in bytes) if that is today's or later, or else in a new file. A
-    /// clock that is behind does not reopen an earlier day.
+    /// Opens the storage. The journal continues in its newest file if that is today's or later, or
+    /// else in a new file. A clock that is behind does not reopen an earlier day.
     #[must_use]
     pub fn new(
         now: Now,
-        (mut journal, newest): (JournalWriter, Option<(String, u64)>),
+        journal_end: JournalEnd,
         box_key: BoxSigningKey,
-        blocks: usize,
-        block_bytes: usize,
+        buffers: BlockBuffers,
     ) -> Storage {
+        let JournalEnd { writer: mut journal, newest } = journal_end;
+        let BlockBuffers { count: blocks, bytes: block_bytes } = buffers;
         let file = FileId(1);
         let mut jobs = VecDeque::with_capacity(256);
         let today = now.wall.utc_day();
@@ -265,6 +280,12 @@ impl Storage {
         let block = self.blocks.pop()?;
         assert!(block.is_empty());
         Some(block)
+    }
+
+    /// Memory of all chunk buffers, in bytes.
+    #[must_use]
+    pub fn block_bytes(&self) -> u64 {
+        (self.block_count * self.block_bytes) as u64
     }
 
     #[must_use]

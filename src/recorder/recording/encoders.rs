@@ -1,35 +1,53 @@
-//! Encoders that are ready for the next stream, by board and sides.
+//! Encoders that are ready for the next stream, by rate and sides.
 
 use crate::audio::channel::Channel;
 use crate::audio::codec::{self, CodecError, Encoder};
 use crate::audio::encode_stream::EncodeStream;
 use crate::config::{AudioSettings, CodecKind, Config};
+use crate::limits;
 use protocol::{Code, Refusal};
+use std::collections::BTreeMap;
 
-/// Two pools for each board: mono and stereo.
+/// What an encoder is for: frames per second, and sides.
+type Format = (u32, u8);
+
+/// A pool for each rate and number of sides.
 pub(in crate::recorder) struct EncoderPools {
-    pools: Vec<Vec<Encoder>>,
+    pools: BTreeMap<Format, Vec<Encoder>>,
     /// The codec and bitrate of the encoders.
     settings: (CodecKind, u32),
+    memory_bytes: u64,
 }
 
 impl EncoderPools {
-    /// Makes one encoder per channel before the first call, so that libopus allocates now.
+    /// Makes one encoder per channel before the first call, so that libopus allocates now; but no
+    /// more than may be recorded at once.
     ///
     /// # Errors
     ///
     /// When the codec rejects the configured rate or bitrate.
     pub fn new(config: &Config) -> Result<EncoderPools, CodecError> {
         let audio = &config.audio;
-        let mut pools: Vec<Vec<Encoder>> =
-            (0..config.boards.len() * 2).map(|_| Vec::new()).collect();
-        for (index, board) in config.boards.iter().enumerate() {
+        let mut counts: BTreeMap<Format, usize> = BTreeMap::new();
+        for board in &config.boards {
             for channel in &board.channels {
-                let encoder = Encoder::new(audio.codec, board.rate, channel.sides, audio.bitrate)?;
-                pools[index * 2 + usize::from(channel.sides) - 1].push(encoder);
+                *counts.entry((board.rate, channel.sides)).or_default() += 1;
             }
         }
-        Ok(EncoderPools { pools, settings: (audio.codec, audio.bitrate) })
+        let (mut pools, mut memory_bytes) = (BTreeMap::new(), 0);
+        for ((rate, sides), count) in counts {
+            let count = count.min(limits::RECORDINGS_MAX);
+            let make = |_| Encoder::new(audio.codec, rate, sides, audio.bitrate);
+            let pool = (0..count).map(make).collect::<Result<Vec<_>, _>>()?;
+            memory_bytes += pool.iter().map(Encoder::memory_bytes).sum::<u64>();
+            pools.insert((rate, sides), pool);
+        }
+        Ok(EncoderPools { pools, settings: (audio.codec, audio.bitrate), memory_bytes })
+    }
+
+    /// Memory of all encoders made at the start, in bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
     }
 
     /// Length of the longest chunk of any channel with any codec, in bytes, because a reload may
@@ -49,7 +67,7 @@ impl EncoderPools {
     }
 
     fn pool(&mut self, channel: &Channel) -> &mut Vec<Encoder> {
-        &mut self.pools[channel.board * 2 + usize::from(channel.sides) - 1]
+        self.pools.entry((channel.rate, channel.sides)).or_default()
     }
 
     /// An encoder for a channel.

@@ -8,8 +8,7 @@
 
 use crate::alarm::{self, Alarm};
 use crate::audio::channel::Channel;
-use crate::audio::encode_stream::EncodeStream;
-use crate::audio::span::{Fate, LossReason, Run};
+use crate::audio::span::LossReason;
 use crate::id::RecordingId;
 use crate::job::{Completion, DiskError, FileId, Job, Ticket};
 use crate::limits;
@@ -19,9 +18,7 @@ use crate::recorder::recording::lifecycle::{RecordingParts, RecordingRequest};
 use crate::recorder::recording::table::{RecordingKey, Recordings};
 use crate::recorder::recording::{PendingCreate, Watermark};
 use crate::recorder::{Chunk, Recorder, Recording, RecordingWriter};
-use crate::store::fact::{
-    Fact, FactSpan, RecordReason, RecordReasons, RecordingEnd, RecordingEnded,
-};
+use crate::store::fact::{Fact, RecordReason, RecordReasons, RecordingEnd, RecordingEnded};
 use crate::store::layout;
 use crate::store::media::SpanAccumulator;
 use crate::store::seal::{self, DataKey};
@@ -103,6 +100,8 @@ impl Recordings {
                     begins(recording.id);
                 }
                 writer.durable = written.mark;
+                let runs = written.chunk.iter().flat_map(|chunk| &chunk.runs);
+                runs.for_each(|run| writer.durable_spans.add_run(*run));
                 if self.spare_chunks.len() < self.spare_chunks.capacity() {
                     self.spare_chunks.extend(written.chunk.map(Chunk::into_cleared));
                 }
@@ -122,7 +121,7 @@ impl Recordings {
         journal: &mut Journal,
         channels: &[Channel],
     ) {
-        let Some(mut writer) = self.take_writer(key) else { return };
+        let Some(writer) = self.take_writer(key) else { return };
         let Some(recording) = self.all.get_mut(&key) else { return };
         let Some(finished) = writer.finished else { return };
         let ended = RecordingEnded {
@@ -130,11 +129,12 @@ impl Recordings {
             end: finished.end,
             to: finished.to,
             ledger: finished.ledger,
-            blackout_spans: std::mem::take(&mut writer.stream.spans),
+            blackout_spans: writer.durable_spans.spans().to_vec(),
             digest: finished.digest,
             size: finished.size,
         };
         assert_eq!(writer.durable.size, finished.size, "the trailer is durable");
+        assert_eq!(writer.durable_spans.ledger(), finished.ledger, "every run is in the file");
         recording.closed = true;
         let (id, why) = (recording.id, finished.end.as_str());
         let rate = channels[recording.channel.0].rate;
@@ -338,7 +338,7 @@ impl Recorder {
         }
         let durable = writer.durable;
         let more = recording.end_recording.is_none_or(|(to, _)| durable.to < to);
-        let ended = truncated_summary(recording, durable, &writer.stream);
+        let ended = truncated_summary(recording, durable, writer.durable_spans.clone());
         let id = recording.id;
         log::error!("recording {id}: its file failed; {} bytes of it are certain", durable.size);
         let old = ContinuedRecording {
@@ -407,7 +407,6 @@ impl Recorder {
         backlog.append(&mut writer.backlog);
         let mut stream = writer.stream;
         stream.from = old.from;
-        stream.spans = ledger_after(&stream.spans, old.from);
         let why = "goes on from a recording whose file failed".to_string();
         let parts = RecordingParts { stream, backlog, envelope, why };
         let (mut new, _) = self.create_recording(now, &call, want, parts);
@@ -483,38 +482,19 @@ struct ContinuedRecording {
 fn truncated_summary(
     recording: &Recording,
     durable: Watermark,
-    stream: &EncodeStream,
+    mut spans: SpanAccumulator,
 ) -> RecordingEnded {
-    let mut fold = SpanAccumulator::new(recording.from, stream.delay_frames());
-    let mut at = recording.from;
-    let mut add = |at: &mut Position, to: Position, fate: Fate| {
-        while *at < to {
-            let frames = u32::try_from(to.frames_since(*at)).unwrap_or(u32::MAX);
-            fold.add_run(Run { fate, frames });
-            *at = at.plus(u64::from(frames));
-        }
-    };
-    for span in &stream.spans {
-        add(&mut at, span.from.min(durable.to), Fate::Stored);
-        add(&mut at, span.to.min(durable.to), span.fate);
-    }
-    add(&mut at, durable.to, Fate::Stored);
-    fold.mark_tail_lost(LossReason::Disk);
+    assert_eq!(spans.to(), durable.to);
+    spans.mark_tail_lost(LossReason::Disk);
     RecordingEnded {
         id: recording.id,
         end: RecordingEnd::Storage,
         to: durable.to,
-        ledger: fold.ledger(),
-        blackout_spans: fold.spans().to_vec(),
+        ledger: spans.ledger(),
+        blackout_spans: spans.spans().to_vec(),
         digest: durable.digest,
         size: durable.size,
     }
-}
-
-/// The spans after `from`.
-fn ledger_after(spans: &[FactSpan], from: Position) -> Vec<FactSpan> {
-    let behind = spans.iter().filter(|span| span.to > from);
-    behind.map(|span| FactSpan { from: span.from.max(from), ..*span }).collect()
 }
 
 impl PendingCreate {

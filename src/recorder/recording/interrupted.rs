@@ -8,7 +8,7 @@
 use crate::calls::directory::AgentIndex;
 use crate::id::RecordingId;
 use crate::recorder::Recorder;
-use crate::recorder::recording::lifecycle::RecordingRequest;
+use crate::recorder::recording::lifecycle::{RecordingRequest, Requester};
 use crate::store::fact::{CallNumber, RecordReason, RecordReasons};
 use crate::time::Now;
 use std::collections::BTreeMap;
@@ -129,7 +129,8 @@ impl Recorder {
         want: &RecordingRequest,
     ) {
         for reason in RecordReason::ALL.into_iter().filter(|reason| missing.contains(*reason)) {
-            self.add_reason(now, id, reason, ("box", want.schedule));
+            let requester = Requester { by: "box", schedule: want.schedule };
+            self.add_reason(now, id, reason, requester);
         }
         if let Some(running) =
             self.recordings.get_mut(id).filter(|_| missing.contains(RecordReason::Agent))

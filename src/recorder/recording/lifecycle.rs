@@ -34,6 +34,15 @@ pub(in crate::recorder) struct RecordingRequest {
     pub continues: Option<RecordingId>,
 }
 
+/// Who gives a recording a reason.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::recorder) struct Requester<'a> {
+    /// The name that the journal states.
+    pub by: &'a str,
+    /// Index of the schedule that allows or causes it.
+    pub schedule: Option<usize>,
+}
+
 /// What a new recording is made of.
 pub(in crate::recorder) struct RecordingParts {
     pub stream: EncodeStream,
@@ -99,6 +108,7 @@ impl Recorder {
         let parts = RecordingParts { stream, backlog, envelope, why };
         let (recording, ticket) = self.create_recording(now, &call, want, parts);
         let id = recording.id;
+        self.note_call_metadata(now, call.number, (id, recording.key.as_ref()));
         if let Some((from, to, by)) = missed.filter(|(_, to, _)| recording.from < *to) {
             let from = from.max(recording.from);
             self.journal.append(now, Fact::BlackoutMissed { id, by, from, to });
@@ -208,8 +218,9 @@ impl Recorder {
         now: Now,
         id: RecordingId,
         reason: RecordReason,
-        (by, schedule): (&str, Option<usize>),
+        requester: Requester<'_>,
     ) -> Ticket {
+        let Requester { by, schedule } = requester;
         let (_, until) = self.schedule_retention(now.wall, schedule);
         let until = self.translate_retention(until, None, id);
         let Some(recording) = self.recordings.get_mut(id) else {
@@ -300,6 +311,7 @@ impl Recorder {
         let head = self.channels[recording.channel.0].head();
         recording.set_end(head, why, flush);
         let call = recording.call;
+        self.recordings.wake_all();
         self.mark_call_owner(call);
     }
 
@@ -307,6 +319,7 @@ impl Recorder {
     fn end_recording_at(&mut self, id: RecordingId, at: Position, why: RecordingEnd) {
         if let Some(recording) = self.recordings.get_mut(id) {
             recording.set_end(at, why, true);
+            self.recordings.wake_all();
         }
     }
 

@@ -17,7 +17,7 @@ use crate::recorder::recording::Chunk;
 use crate::store::fact::CallNumber;
 use crate::time::{Position, frames_of_ms, ms_of_frames};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Bound::{Excluded, Unbounded};
+use std::ops::Bound::{Excluded, Included, Unbounded};
 
 /// The recall buffer of one call.
 pub struct RecallBuffer {
@@ -62,10 +62,6 @@ impl RecallBuffer {
         let Some(chunk) = self.chunks.pop_front() else { return 0 };
         let next = chunk.from.plus(chunk.frames());
         self.stream.from = next;
-        self.stream.spans.retain_mut(|span| {
-            span.from = span.from.max(next);
-            span.from < span.to
-        });
         chunk.payload.capacity()
     }
 }
@@ -89,6 +85,18 @@ impl RecallBuffers {
     fn calls_on(&self, channel: ChannelIndex) -> impl Iterator<Item = CallNumber> {
         let all = (channel, CallNumber(0))..=(channel, CallNumber(u64::MAX));
         self.by_channel.range(all).map(|(_, call)| *call)
+    }
+
+    /// The first call with a buffer on a channel after `call`.
+    pub fn call_on_after(
+        &self,
+        channel: ChannelIndex,
+        call: Option<CallNumber>,
+    ) -> Option<CallNumber> {
+        let from =
+            call.map_or(Included((channel, CallNumber(0))), |call| Excluded((channel, call)));
+        let to = Included((channel, CallNumber(u64::MAX)));
+        self.by_channel.range((from, to)).next().map(|(_, call)| *call)
     }
 
     /// Streams that read a channel's ring.

@@ -29,30 +29,73 @@ struct ChunkToWrite {
 }
 
 impl Recordings {
-    /// Releases audio: a bounded number of grid frames. Returns when there is more to do.
+    /// Releases audio, by the time that it takes. Returns when there is more to do.
+    ///
+    /// Usually only channels with new audio have something to release. After anything else that may
+    /// let audio go (a line, a deadline, a sync that was waited for) all streams are looked at.
     pub fn release_audio(&mut self, to: &mut Release<'_>) -> Option<MonoTime> {
-        let mut budget = limits::GRIDS_PER_TURN;
-        let count = self.all.len() + self.recall.len();
-        let mut resting = 0;
-        while budget > 0 && resting < count {
-            let took = match self.next_stream() {
-                Some(StreamKey::Recording(key)) => self.release_frame(to, key),
-                Some(StreamKey::Recall(call)) => self.release_recall_frame(to, call),
-                None => break,
-            };
-            if took {
-                (resting, budget) = (0, budget - 1);
-            } else {
-                resting += 1;
-            }
+        let mut budget_us = limits::ENCODING_US_PER_TURN;
+        self.moved.looked_at_all = std::mem::take(&mut self.moved.all);
+        if self.moved.looked_at_all {
+            self.release_all(to, &mut budget_us);
+        } else {
+            self.release_moved(to, &mut budget_us);
         }
+        // Without a buffer, streams wait that have no new audio.
+        self.moved.all |= budget_us == 0 || !to.storage.has_block();
         let now = to.now.mono;
-        if budget == 0 && to.storage.has_block() {
+        if budget_us == 0 && to.storage.has_block() {
             return Some(now);
         }
         let waiting = self.writers().filter_map(|writer| writer.opening.as_ref());
         let retries = waiting.filter(|opening| !opening.asked).map(|opening| opening.at);
         retries.filter(|at| *at > now).min()
+    }
+
+    /// Releases one grid frame of each stream in turn, until none has any.
+    fn release_all(&mut self, to: &mut Release<'_>, budget_us: &mut u32) {
+        self.moved.clear();
+        let count = self.all.len() + self.recall.len();
+        let mut resting = 0;
+        while *budget_us > 0 && resting < count {
+            let Some(stream) = self.next_stream() else { return };
+            match self.release_stream(to, stream) {
+                0 => resting += 1,
+                cost_us => {
+                    resting = 0;
+                    *budget_us = budget_us.saturating_sub(cost_us);
+                }
+            }
+        }
+    }
+
+    /// Releases one grid frame of each stream of the channels with new audio, channels in turn.
+    fn release_moved(&mut self, to: &mut Release<'_>, budget_us: &mut u32) {
+        while *budget_us > 0
+            && let Some(channel) = self.moved.take()
+        {
+            let mut next = self.stream_after(channel, None);
+            let mut spent_us = 0;
+            while let Some(stream) = next {
+                spent_us += self.release_stream(to, stream);
+                next = self.stream_after(channel, Some(stream));
+            }
+            *budget_us = budget_us.saturating_sub(spent_us);
+            if spent_us > 0 {
+                self.moved.add(channel);
+            }
+        }
+    }
+
+    /// Releases one grid frame of a stream. Returns the time that it takes, in microseconds; 0 if
+    /// there was nothing to do now.
+    fn release_stream(&mut self, to: &mut Release<'_>, stream: StreamKey) -> u32 {
+        let cost_us = self.grid_cost_us(stream);
+        let took = match stream {
+            StreamKey::Recording(key) => self.release_frame(to, key),
+            StreamKey::Recall(call) => self.release_recall_frame(to, call),
+        };
+        if took { cost_us } else { 0 }
     }
 
     /// Releases one grid frame of a recording, or closes its file. False: nothing to do now.
@@ -171,9 +214,6 @@ impl Recordings {
         let finished = writer.media_writer.finish(why, &mut block);
         let captured = finished.ledger.total_captured();
         assert_eq!(captured, end.frames_since(recording.from), "the ledger adds up");
-        let spanned: u64 =
-            writer.stream.spans.iter().map(|span| span.to.frames_since(span.from)).sum();
-        assert_eq!(captured - finished.ledger.stored, spanned, "spans add up");
         let (after, mark) = (to.storage.next_ticket(), writer.written_end());
         writer.unsynced.push_back(UnsyncedChunk { after, mark, chunk: None });
         writer.finished = Some(finished);

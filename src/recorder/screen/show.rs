@@ -5,7 +5,6 @@
 
 use crate::limits;
 use crate::recorder::Recorder;
-use crate::recorder::session::library::fate_word;
 use crate::store::index::Record;
 use protocol::reply;
 
@@ -23,7 +22,7 @@ impl Recorder {
                 continue;
             }
             let row = reply::begin_row(out).pair("what", "span").pair("kind", "screen");
-            let row = row.pair("fate", fate_word(span.fate));
+            let row = row.pair("fate", span.fate.as_str());
             row.pair("from_ms", span.from).pair("to_ms", span.to).end();
         }
         let ledger = ended.ledger;

@@ -5,7 +5,6 @@
 //! previous picture is still shown. `screen` decides when to write.
 
 use crate::audio::channel::ChannelIndex;
-use crate::audio::encode_stream::append_span;
 use crate::audio::mask::Mask;
 use crate::audio::span::{Fate, LossReason, Run};
 use crate::id::RecordingId;
@@ -274,5 +273,17 @@ impl ScreenWriter {
             digest: durable.digest,
             size: durable.size,
         }
+    }
+}
+
+/// Appends a run to a list of ranges that are not stored audio.
+fn append_span(spans: &mut Vec<FactSpan>, at: Position, run: Run) {
+    if run.fate == Fate::Stored || run.frames == 0 {
+        return;
+    }
+    let to = at.plus(u64::from(run.frames));
+    match spans.last_mut() {
+        Some(last) if last.fate == run.fate && last.to == at => last.to = to,
+        _ => spans.push(FactSpan { fate: run.fate, from: at, to }),
     }
 }

@@ -10,10 +10,11 @@ use crate::calls::directory::AgentIndex;
 use crate::id::SessionId;
 use crate::job::Ticket;
 use crate::limits;
+use crate::recorder::admin::enrolment::EnrolmentRequest;
 use crate::recorder::admin::reload::ReadMode;
 use crate::recorder::blackout::commands::Actor;
 use crate::recorder::blackout::fields::FieldSetting;
-use crate::recorder::blackout::reach::PressReach;
+use crate::recorder::blackout::reach::{BlackoutPress, PressReach};
 use crate::recorder::blackout::visibility::NamedCall;
 use crate::recorder::{Output, Recorder, Session, Timer};
 use crate::store::fact::CallNumber;
@@ -184,6 +185,7 @@ impl Recorder {
                 | Command::Meters { .. }
                 | Command::Calls
                 | Command::Clients
+                | Command::Sip
                 | Command::Alarms
                 | Command::ClockShow
                 | Command::Disk
@@ -235,7 +237,8 @@ impl Recorder {
             Command::BlackoutStart { pressed_ms, lead_ms, agent: user } => {
                 let agent = user.map_or_else(own, |user| self.find_agent(&user))?;
                 let lead_ms = lead_ms.unwrap_or(self.config.blackout.lead_ms);
-                self.blackout_start(now, agent, &by, (PressReach { pressed_ms, lead_ms }, woke))
+                let reach = PressReach { pressed_ms, lead_ms };
+                self.blackout_start(now, agent, &by, BlackoutPress { reach, woke })
             }
             Command::BlackoutStop { agent: None } => {
                 let agent = own()?;
@@ -257,7 +260,9 @@ impl Recorder {
             Command::Protect { id: record, on } => self.set_protection(now, id, &record, on),
             Command::Delete { id: record } => self.delete_record(now, id, &record),
             Command::Enrol { machine, kinds } => {
-                self.create_enrolment_code(now, id, (&machine, kinds, by.name))
+                let machine = machine.into_owned();
+                let request = EnrolmentRequest { machine, kinds, issued_by: by.name };
+                self.create_enrolment_code(now, id, request)
             }
             Command::Revoke { machine } => self.revoke_workstation(now, &machine, by.name),
             Command::Reboot => self.request_reboot(now, &by.name),
@@ -285,6 +290,7 @@ impl Recorder {
             Command::Meters { from, limit } => Ok(self.list_meters(from, limit)),
             Command::Calls => Ok(self.list_calls()),
             Command::Clients => Ok(self.list_clients()),
+            Command::Sip => Ok(self.list_sip()),
             Command::Alarms => Ok(self.list_alarms()),
             Command::ClockShow => Ok(self.report_clock(now)),
             Command::Disk => Ok(self.report_disk()),

@@ -113,7 +113,7 @@ impl Recorder {
         }
         let proven = with_certified_machine(session, hello)?;
         let hello = &proven;
-        let user = self.judge_hello(now, id, hello)?;
+        let user = self.authorise_hello(now, id, hello)?;
         match (hello.kind, user) {
             (Kind::Agent, Some(agent)) => Ok(self.agent_hello_reply(now, id, agent, hello)),
             (Kind::Technician, _) => self.technician_hello(now, id, hello),
@@ -124,9 +124,9 @@ impl Recorder {
         }
     }
 
-    /// Judges a hello by the session's transport and the configuration, and returns its user. The
-    /// machine must be proven already; a technician's name and PIN are checked elsewhere.
-    pub(super) fn judge_hello(
+    /// Accepts a hello that the session's transport and the configuration allow. Returns its user.
+    /// The machine must be proven already; a technician's name and PIN are checked elsewhere.
+    pub(super) fn authorise_hello(
         &mut self,
         now: Now,
         id: SessionId,

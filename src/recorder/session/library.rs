@@ -7,7 +7,7 @@
 
 use super::listing::Listing;
 use super::response::Response;
-use crate::audio::span::{Fate, LossReason};
+use crate::audio::span::{LossReason, Side};
 use crate::calls::permission::Permission;
 use crate::config::CodecKind;
 use crate::id::{RecordingId, SessionId};
@@ -22,7 +22,7 @@ use crate::store::media;
 use crate::store::seal::{self, DataKey};
 use crate::time::Now;
 use protocol::name::is_same_name;
-use protocol::{Code, Kind, Refusal, reply, tolerant};
+use protocol::{Code, Kind, Refusal, reply};
 use std::borrow::Cow;
 
 /// A reply too long to send at once.
@@ -102,7 +102,7 @@ impl<'a> CallDetails<'a> {
     fn short(&self, key: &str) -> Cow<'a, str> {
         let text = self.details.iter().find(|(known, _)| *known == key).map_or("-", |(_, t)| t);
         let most = if self.fit { text.len() } else { SHORT_DETAIL_BYTES };
-        tolerant::shorten_text(text, most)
+        protocol::text::shorten_text(text, most)
     }
 
     /// Writes a row for each detail that the row of the record has shortened.
@@ -316,11 +316,15 @@ impl Recorder {
                 unsaid += 1;
                 continue;
             }
-            let row = reply::begin_row(out).pair("what", "span").pair("fate", fate_word(span.fate));
+            let row = reply::begin_row(out).pair("what", "span").pair("fate", span.fate.as_str());
             let row = row.pair("from", span.from).pair("to", span.to);
-            match span.fate {
-                Fate::Lost(why) => row.pair("why", why.as_str()).end(),
-                _ => row.end(),
+            let row = match span.fate.lost_side() {
+                Some(side) => row.pair("side", side.as_str()),
+                None => row,
+            };
+            match span.fate.loss_reason() {
+                Some(why) => row.pair("why", why.as_str()).end(),
+                None => row.end(),
             }
         }
         if unsaid > 0 {
@@ -373,6 +377,14 @@ impl Recorder {
         for why in LossReason::ALL {
             if ledger.lost[why as usize] > 0 {
                 row = row.pair(&format!("lost_{}", why.as_str()), ledger.lost[why as usize]);
+            }
+        }
+        for side in Side::ALL {
+            for (why, frames) in LossReason::ALL.into_iter().zip(ledger.side_lost[side.index()]) {
+                if frames > 0 {
+                    let key = format!("{}_side_lost_{}", side.as_str(), why.as_str());
+                    row = row.pair(&key, frames);
+                }
             }
         }
         row.end();
@@ -568,14 +580,5 @@ pub(in crate::recorder) fn direction_word(direction: crate::config::Direction) -
     match direction {
         crate::config::Direction::In => "in",
         crate::config::Direction::Out => "out",
-    }
-}
-
-pub(in crate::recorder) fn fate_word(fate: Fate) -> &'static str {
-    match fate {
-        Fate::Stored => "stored",
-        Fate::Masked => "masked",
-        Fate::Held => "held",
-        Fate::Lost(_) => "lost",
     }
 }

@@ -99,7 +99,7 @@ impl Recorder {
     /// Sends every reply and notification that may leave now, session by session.
     pub(in crate::recorder) fn flush_replies(&mut self) {
         let stale = std::mem::take(&mut self.stale_agents);
-        self.sessions.mark_stale(&stale);
+        self.sessions.mark_state_changed(&stale);
         let count = self.sessions.count();
         for step in 0..count {
             let id = self.sessions.id_at((self.next_answer + step) % count.max(1));
@@ -116,7 +116,7 @@ impl Recorder {
             while let Some(bytes) = session.next_reply(durable) {
                 self.outputs.push_back(Output::Send { session: id, bytes });
             }
-            if !session.queue_farewell() {
+            if !session.queue_close_reason() {
                 break;
             }
         }
@@ -126,8 +126,11 @@ impl Recorder {
             }
             return; // nothing follows the last reply
         }
-        if session.stale && session.stream.is_none() && session.room > limits::REPLY_RESERVE_BYTES {
-            session.stale = false;
+        if session.state_changed
+            && session.stream.is_none()
+            && session.room > limits::REPLY_RESERVE_BYTES
+        {
+            session.state_changed = false;
             if let Some(agent) = session.logged_in_agent() {
                 self.push_state(id, agent);
             }

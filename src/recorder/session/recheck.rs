@@ -59,7 +59,7 @@ impl Recorder {
             pin: None,
             via: who.via,
         };
-        self.judge_hello(now, id, &hello)
+        self.authorise_hello(now, id, &hello)
     }
 
     /// The PIN hash of a technician's session, as configured now.
@@ -82,14 +82,15 @@ impl Recorder {
         (session.stream, session.watch) = (None, None);
         (session.piece, session.enrols_with) = (None, None);
         session.closing = true;
-        session.farewell = Some(refusal);
+        session.close_reason = Some(refusal);
     }
 }
 
 impl Session {
     /// Queues the last line once all replies are on their way. Returns whether it was queued now.
-    pub(super) fn queue_farewell(&mut self) -> bool {
-        let Some(refusal) = self.farewell.take_if(|_| self.answers.is_empty() && !self.checking)
+    pub(super) fn queue_close_reason(&mut self) -> bool {
+        let Some(refusal) =
+            self.close_reason.take_if(|_| self.answers.is_empty() && !self.checking)
         else {
             return false;
         };

@@ -115,12 +115,12 @@ impl SessionTable {
     }
 
     /// Marks the sessions of agents for a new state.
-    pub fn mark_stale(&mut self, agents: &BTreeSet<AgentIndex>) {
+    pub fn mark_state_changed(&mut self, agents: &BTreeSet<AgentIndex>) {
         for agent in agents {
             let ids: Vec<SessionId> = self.ids_of(Kind::Agent, *agent).collect();
             for id in ids {
                 if let Some(session) = self.get_mut(id) {
-                    session.stale = true;
+                    session.state_changed = true;
                 }
             }
         }

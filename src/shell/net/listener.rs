@@ -5,12 +5,12 @@
 //! `listener_set` opens the listeners, and retries those that cannot be opened.
 
 use crate::backoff::Backoff;
-use crate::config::ListenSettings;
+use crate::config::{ListenSettings, SipListen, SipTransport};
 use crate::shell::net::connection::Transport;
 use crate::shell::net::tls::{self, TlsServer};
 use crate::shell::serial::port::SerialConsole;
 use crate::time::WallTime;
-use mio::net::{TcpListener, UnixListener};
+use mio::net::{TcpListener, UdpSocket, UnixListener};
 use mio::{Interest, Registry, Token};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ const RETRY_LONGEST_MS: u64 = 30_000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    #[error("{address} is taken by another program; stop it, or choose another port in [[listen]]")]
+    #[error("{address} is taken by another program; stop it, or choose another port")]
     AddressInUse { address: SocketAddr },
     #[error("cannot listen on {address}: {error}")]
     Tcp { address: SocketAddr, error: io::Error },
@@ -67,7 +67,7 @@ pub struct ClosedListener {
 /// What a worker needs to open a listener.
 pub struct OpenListenerRequest {
     pub token: Token,
-    pub(super) settings: ListenSettings,
+    pub(super) target: ListenTarget,
     /// Where TLS keys are, and the name of the box, if TLS does not work yet.
     pub(super) tls: Option<(PathBuf, String, WallTime)>,
 }
@@ -79,7 +79,28 @@ pub struct OpenedSocket {
     pub(super) tls: Option<TlsServer>,
 }
 
+/// What a listener is for.
+pub(super) enum ListenTarget {
+    Clients(ListenSettings),
+    /// SIP of a `sip` board.
+    Sip(SipListen),
+}
+
+impl ListenTarget {
+    /// The address of TCP and TLS, for errors.
+    fn address(&self) -> Option<SocketAddr> {
+        match self {
+            ListenTarget::Clients(ListenSettings::Tcp { address, .. }) => Some(*address),
+            ListenTarget::Clients(ListenSettings::Unix { .. } | ListenSettings::Serial { .. }) => {
+                None
+            }
+            ListenTarget::Sip(listen) => Some(listen.address),
+        }
+    }
+}
+
 pub(super) enum Socket {
+    Udp { socket: UdpSocket, address: SocketAddr },
     Tcp { listener: TcpListener, address: SocketAddr, tls: bool },
     Unix { listener: UnixListener, path: PathBuf },
 }
@@ -91,14 +112,18 @@ impl OpenListenerRequest {
     /// # Errors
     /// See `ListenError`.
     pub fn open(&self) -> Result<OpenedSocket, ListenError> {
-        let tls = match (&self.settings, &self.tls) {
-            (ListenSettings::Tcp { address, .. }, Some((data, name, now))) => {
+        let tls = match (self.target.address(), &self.tls) {
+            (Some(address), Some((data, name, now))) => {
                 let opened = tls::open_tls_server(data, name, *now);
-                Some(opened.map_err(|error| ListenError::Tls { address: *address, error })?)
+                Some(opened.map_err(|error| ListenError::Tls { address, error })?)
             }
             _ => None,
         };
-        Ok(OpenedSocket { socket: Socket::bind(&self.settings)?, tls })
+        let socket = match &self.target {
+            ListenTarget::Clients(settings) => Socket::bind(settings)?,
+            ListenTarget::Sip(listen) => Socket::bind_sip(*listen)?,
+        };
+        Ok(OpenedSocket { socket, tls })
     }
 }
 
@@ -113,12 +138,22 @@ impl Socket {
         }
     }
 
+    fn bind_sip(listen: SipListen) -> Result<Socket, ListenError> {
+        match listen.transport {
+            SipTransport::Udp => bind_udp(listen.address),
+            SipTransport::Tcp => bind_tcp(listen.address, false),
+            SipTransport::Tls => bind_tcp(listen.address, true),
+        }
+    }
+
     pub(super) fn register(self, registry: &Registry, token: Token) -> io::Result<Listener> {
         Ok(match self {
             Socket::Tcp { mut listener, address, tls } => {
                 registry.register(&mut listener, token, Interest::READABLE)?;
                 Listener::Tcp { listener, address, tls }
             }
+            // SIP sockets are not clients' listeners: see `sip`.
+            Socket::Udp { .. } => return Err(ErrorKind::Unsupported.into()),
             Socket::Unix { mut listener, path } => {
                 registry.register(&mut listener, token, Interest::READABLE)?;
                 Listener::Unix { listener, path }
@@ -222,6 +257,15 @@ fn bind_tcp(address: SocketAddr, tls: bool) -> Result<Socket, ListenError> {
     })?;
     let address = listener.local_addr().unwrap_or(address);
     Ok(Socket::Tcp { listener, address, tls })
+}
+
+fn bind_udp(address: SocketAddr) -> Result<Socket, ListenError> {
+    let socket = UdpSocket::bind(address).map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => ListenError::AddressInUse { address },
+        _ => ListenError::Tcp { address, error },
+    })?;
+    let address = socket.local_addr().unwrap_or(address);
+    Ok(Socket::Udp { socket, address })
 }
 
 fn bind_unix(path: &Path) -> Result<Socket, ListenError> {

@@ -2,7 +2,9 @@
 //!
 //! A listener that cannot be opened raises an alarm and is retried; the others work without it.
 
-use super::listener::{ClosedListener, Listener, OpenListenerRequest, OpenedSocket, Socket};
+use super::listener::{
+    ClosedListener, ListenTarget, Listener, OpenListenerRequest, OpenedSocket, Socket,
+};
 use crate::config::ListenSettings;
 use crate::recorder::Input;
 use crate::shell::event_loop::{Daemon, FIRST_LISTENER_TOKEN};
@@ -40,9 +42,30 @@ impl Daemon {
         }
         closed.is_opening = true;
         let secure = matches!(closed.settings, ListenSettings::Tcp { tls: true, .. });
+        let (token, target) = (closed.token, ListenTarget::Clients(closed.settings.clone()));
+        Some(self.open_listener_request(token, target, (secure, now)))
+    }
+
+    /// What a worker needs to open a listener, with TLS if that is `secure` and not open yet.
+    pub(super) fn open_listener_request(
+        &self,
+        token: Token,
+        target: ListenTarget,
+        (secure, now): (bool, Now),
+    ) -> OpenListenerRequest {
         let tls = (secure && self.tls.is_none())
             .then(|| (self.data.path.clone(), self.config.name.clone(), now.wall));
-        Some(OpenListenerRequest { token: closed.token, settings: closed.settings.clone(), tls })
+        OpenListenerRequest { token, target, tls }
+    }
+
+    /// Takes TLS into service, if a worker has just opened it, and returns the socket.
+    pub(super) fn install_tls(&mut self, opened: OpenedSocket) -> Socket {
+        let OpenedSocket { socket, tls } = opened;
+        if let Some(tls) = tls {
+            self.recorder.enable_enrolment(tls.authority().fingerprint());
+            self.tls = Some(tls);
+        }
+        socket
     }
 
     /// Takes an opened socket into service, or raises the alarm about it.
@@ -52,6 +75,9 @@ impl Daemon {
         token: Token,
         result: Result<OpenedSocket, String>,
     ) {
+        if let Some(index) = self.sip_listener_of(token) {
+            return self.finish_opening_sip(now, index, result);
+        }
         let waits = |listener: &Listener| match listener {
             Listener::Closed(closed) => closed.token == token,
             _ => false,
@@ -64,11 +90,8 @@ impl Daemon {
             self.listeners[index] = Listener::Vacant;
             return;
         }
-        let result = result.and_then(|OpenedSocket { socket, tls }| {
-            if let Some(tls) = tls {
-                self.recorder.enable_enrolment(tls.authority().fingerprint());
-                self.tls = Some(tls);
-            }
+        let result = result.and_then(|opened| {
+            let socket = self.install_tls(opened);
             socket.register(self.poll.registry(), token).map_err(|error| error.to_string())
         });
         let place = self.listeners[index].address_text();

@@ -4,6 +4,7 @@
 
 use super::disk::WorkerExited;
 use crate::config::Config;
+use crate::config::difference::keep_start_keys;
 use crate::config::edit::ConfigChange;
 use crate::id::SessionId;
 use crate::recorder::{ConfigEditResult, ConfigReadResult, Input, ReadMode, ReadResult};
@@ -26,8 +27,8 @@ impl Daemon {
                 }
             }
         }
-        for helper in self.helpers_mut() {
-            helper.tick(now.mono);
+        for worker in self.workers_mut() {
+            worker.tick(now.mono);
         }
         while let Some(answer) = self.next_worker_reply(now) {
             match answer {
@@ -79,11 +80,11 @@ impl Daemon {
         Ok(())
     }
 
-    pub(in crate::shell) fn helpers(&self) -> [&Worker; 4] {
+    pub(in crate::shell) fn workers(&self) -> [&Worker; 4] {
         [&self.general_worker, &self.summary_worker, &self.selftest_worker, &self.external_worker]
     }
 
-    fn helpers_mut(&mut self) -> [&mut Worker; 4] {
+    fn workers_mut(&mut self) -> [&mut Worker; 4] {
         [
             &mut self.general_worker,
             &mut self.summary_worker,
@@ -93,12 +94,12 @@ impl Daemon {
     }
 
     fn next_worker_reply(&mut self, now: Now) -> Option<WorkerReply> {
-        self.helpers_mut().into_iter().find_map(|helper| helper.next_reply(now.mono))
+        self.workers_mut().into_iter().find_map(|worker| worker.next_reply(now.mono))
     }
 
     /// Reports persistent worker failures to the recorder when they change.
     fn watch_workers(&mut self, now: Now) {
-        let trouble = self.helpers().into_iter().find_map(Worker::trouble);
+        let trouble = self.workers().into_iter().find_map(Worker::trouble);
         if trouble != self.worker_trouble.as_deref() {
             let trouble = trouble.map(str::to_string);
             self.recorder.worker_state(now, trouble.as_deref());
@@ -135,6 +136,7 @@ impl Daemon {
         self.config.local = config.local.clone();
         self.local_ids = local_ids;
         self.config.limits = config.limits.clone();
+        self.config.boards = keep_start_keys(&self.config, (*config).clone()).boards;
         self.replace_listeners(now, &config.listen);
         for (id, connection) in &self.connections {
             let (local, ids) = (&self.config.local, &self.local_ids);

@@ -3,7 +3,7 @@
 use std::io;
 
 /// Name of the worker threads.
-const THREAD: &str = "helper";
+const THREAD: &str = "worker";
 
 /// System services that a worker uses and that may fail.
 pub trait System: Send + Sync {

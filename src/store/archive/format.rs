@@ -20,7 +20,7 @@ use crate::time::WallTime;
 use serde::{Deserialize, Serialize};
 
 /// Increment on every change of the encoding, including `Record` and its parts.
-const VERSION: u16 = 4;
+const VERSION: u16 = 5;
 const MAGIC: &[u8; 4] = b"HBS1";
 
 /// Bytes of the header.

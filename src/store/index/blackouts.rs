@@ -24,6 +24,7 @@ fn holder_bit(holder: BlackoutHolder) -> u8 {
         BlackoutHolder::Agent => 1,
         BlackoutHolder::Supervisor => 2,
         BlackoutHolder::Cti => 4,
+        BlackoutHolder::Digits => 8,
     }
 }
 

@@ -8,7 +8,7 @@ use super::blackouts::BlackoutIndex;
 use super::{ClockHistory, Enrolments, Index, LiveCall, NotedAlarms, Record, ScreenRecord};
 use crate::id::RecordingId;
 use crate::store::day::Locator;
-use crate::store::fact::{CallNumber, Fact, JournalEntry};
+use crate::store::fact::{CallNumber, Fact, JournalEntry, SipDialog};
 use crate::time::WallTime;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +32,8 @@ pub struct RetainedState {
     last_call: CallNumber,
     /// Deleted recordings whose files may still exist, and their start times.
     deletions: Vec<(RecordingId, WallTime)>,
+    /// SIP dialogs of the live calls.
+    dialogs: Vec<SipDialog>,
 }
 
 /// A fact about a record that is not in the index.
@@ -55,6 +57,7 @@ fn changed_record(fact: &Fact) -> Option<RecordingId> {
         | Fact::ScreenBegan { id }
         | Fact::Fetched { id, .. }
         | Fact::BlackoutMissed { id, .. }
+        | Fact::CallMetadata { id, .. }
         | Fact::Deleted { id, .. } => Some(*id),
         Fact::BoxStarted { .. }
         | Fact::BoxStopped
@@ -70,6 +73,7 @@ fn changed_record(fact: &Fact) -> Option<RecordingId> {
         | Fact::AlarmRaised { .. }
         | Fact::AlarmCleared { .. }
         | Fact::RecordingBegan(_)
+        | Fact::SipDialog(_)
         | Fact::BlackoutOpened { .. }
         | Fact::BlackoutSpread { .. }
         | Fact::BlackoutShrunk { .. }
@@ -91,6 +95,7 @@ impl Index {
             order: retained.records.iter().map(|record| (record.sequence, record.id())).collect(),
             records: retained.records.into_iter().map(|record| (record.id(), record)).collect(),
             live_calls: retained.calls.into_iter().map(|call| (call.facts.number, call)).collect(),
+            dialogs: retained.dialogs.into_iter().map(|dialog| (dialog.call, dialog)).collect(),
             open_blackouts: retained.blackouts,
             enrolments: retained.enrolments,
             clock: retained.clock,
@@ -136,6 +141,7 @@ impl Index {
             last_sequence: self.last_sequence,
             last_call: self.last_call,
             deletions: deletions.filter_map(|(id, at)| Some((*id, (*at)?))).collect(),
+            dialogs: self.dialogs.values().cloned().collect(),
         }
     }
 

@@ -224,7 +224,11 @@ fn header_ignores_buffer_and_long_lists_are_truncated() {
         id: crate::id::RecordingId::from_random([255; 10]),
         end: RecordingEnd::Power,
         to: Position(u64::MAX),
-        ledger: crate::audio::span::Ledger { lost: [u64::MAX; 5], ..Default::default() },
+        ledger: crate::audio::span::Ledger {
+            lost: [u64::MAX; 8],
+            side_lost: [[u64::MAX; 8]; 2],
+            ..Default::default()
+        },
         blackout_spans: vec![span; 10_000],
         digest: [255; 32],
         size: u64::MAX,

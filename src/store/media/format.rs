@@ -5,22 +5,41 @@
 use super::{
     MAX_CHUNK_FRAMES, MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, MAX_RUNS, MediaError, MediaHeader,
 };
-use crate::audio::span::{Fate, Ledger, LossReason, Run};
+use crate::audio::span::{Fate, LEDGER_COUNTS, LEDGER_COUNTS_V1, Ledger, LossReason, Run, Side};
 use crate::store::bytes::{LeReader, checksum, len_to_u64, u64_to_len};
 use crate::store::fact::RecordingEnd;
 use crate::time::Position;
 
-pub const VERSION: u16 = 1;
+/// The version of files that are written now.
+pub const VERSION: u16 = 2;
+
+/// The first version: five reasons of loss, and none of one side.
+pub const VERSION_1: u16 = 1;
+
 const MAGIC: &[u8; 4] = b"HBM1";
 const SYNC_CHUNK: &[u8; 4] = b"HBMc";
-const SYNC_TRAILER: &[u8; 4] = b"HBMt";
+const SYNC_TRAILER_V1: &[u8; 4] = b"HBMt";
+const SYNC_TRAILER: &[u8; 4] = b"HBMe";
 
 /// The bytes with which every element starts.
 pub const SYNC_START: &[u8; 3] = b"HBM";
 
 const HEADER_FIXED_BYTES: usize = 12;
 const SUM_BYTES: usize = 8;
-pub const TRAILER_BYTES: usize = 128;
+
+/// Bytes of a trailer besides its counts: 24 before them, digest and checksum after them.
+const TRAILER_FIXED_BYTES: usize = 24 + 32 + SUM_BYTES;
+
+/// Bytes of a trailer in a file of this version.
+pub const fn trailer_bytes(version: u16) -> usize {
+    TRAILER_FIXED_BYTES + 8 * ledger_counts(version)
+}
+
+const fn ledger_counts(version: u16) -> usize {
+    if version == VERSION_1 { LEDGER_COUNTS_V1 } else { LEDGER_COUNTS }
+}
+
+const _: () = assert!(trailer_bytes(VERSION_1) == 128 && trailer_bytes(VERSION) == 280);
 
 /// Bytes of a chunk head that the seal authenticates: all but the two checksums.
 pub const fn chunk_clear_bytes(runs: usize) -> usize {
@@ -57,6 +76,8 @@ impl ChunkHead {
 /// The last element of a complete file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trailer {
+    /// Version of the file that it ends.
+    pub version: u16,
     pub chunks: u32,
     pub end: RecordingEnd,
     /// Whether recovery wrote it: the codec was not flushed.
@@ -89,29 +110,48 @@ fn end_code(end: RecordingEnd) -> u8 {
     }
 }
 
+/// Codes of losses: of all sides, of the agent's, of the customer's; plus the reason.
+const LOST_CODE: u8 = 16;
+const SIDE_LOST_CODES: [u8; 2] = [32, 48];
+
+fn reason_code(reason: LossReason) -> u8 {
+    match reason {
+        LossReason::Overrun => 0,
+        LossReason::Board => 1,
+        LossReason::Ring => 2,
+        LossReason::Disk => 3,
+        LossReason::Power => 4,
+        LossReason::Network => 5,
+        LossReason::Late => 6,
+        LossReason::Mirror => 7,
+    }
+}
+
 fn fate_code(fate: Fate) -> u8 {
     match fate {
         Fate::Stored => 0,
         Fate::Masked => 1,
         Fate::Held => 2,
-        Fate::Lost(LossReason::Overrun) => 16,
-        Fate::Lost(LossReason::Board) => 17,
-        Fate::Lost(LossReason::Ring) => 18,
-        Fate::Lost(LossReason::Disk) => 19,
-        Fate::Lost(LossReason::Power) => 20,
+        Fate::Lost(reason) => LOST_CODE + reason_code(reason),
+        Fate::SideLost(side, reason) => SIDE_LOST_CODES[side.index()] + reason_code(reason),
     }
 }
 
 fn fate_from_code(code: u8) -> Option<Fate> {
+    let reason = || LossReason::ALL.get(usize::from(code & 15)).copied();
     match code {
         0 => Some(Fate::Stored),
         1 => Some(Fate::Masked),
         2 => Some(Fate::Held),
-        _ => LossReason::ALL.get(usize::from(code.checked_sub(16)?)).map(|loss| Fate::Lost(*loss)),
+        16..32 => reason().map(Fate::Lost),
+        32..48 => reason().map(|reason| Fate::SideLost(Side::Agent, reason)),
+        48..64 => reason().map(|reason| Fate::SideLost(Side::Customer, reason)),
+        _ => None,
     }
 }
 
-pub fn put_header(header: &MediaHeader, out: &mut Vec<u8>) {
+/// Encodes the header of a file of this version.
+pub fn put_header(header: &MediaHeader, version: u16, out: &mut Vec<u8>) {
     assert!(is_plausible(header), "{} frames/s, {} sides", header.rate, header.sides);
     // Serializing to memory cannot fail.
     let body = postcard::to_stdvec(header).unwrap_or_default();
@@ -119,7 +159,7 @@ pub fn put_header(header: &MediaHeader, out: &mut Vec<u8>) {
     assert!(!body.is_empty() && whole <= MAX_HEADER_BYTES, "a header of {whole} bytes");
     let start = out.len();
     out.extend_from_slice(MAGIC);
-    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(&version.to_le_bytes());
     out.extend_from_slice(&[0, 0]);
     out.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
     out.extend_from_slice(&body);
@@ -131,9 +171,17 @@ fn is_plausible(header: &MediaHeader) -> bool {
     (1..=384_000).contains(&header.rate) && (1..=2).contains(&header.sides)
 }
 
-/// Decodes the header at the start of `bytes` and returns its length; `None` if it is torn or
-/// invalid.
-pub fn take_header(bytes: &[u8]) -> Option<Result<(MediaHeader, usize), MediaError>> {
+/// A decoded header.
+#[derive(Debug)]
+pub struct TakenHeader {
+    pub header: MediaHeader,
+    pub version: u16,
+    /// Its bytes in the file.
+    pub length: usize,
+}
+
+/// Decodes the header at the start of `bytes`; `None` if it is torn or invalid.
+pub fn take_header(bytes: &[u8]) -> Option<Result<TakenHeader, MediaError>> {
     let mut fields = LeReader(bytes);
     fields.read_array().filter(|magic| magic == MAGIC)?;
     let version = fields.read_u16()?;
@@ -142,7 +190,7 @@ pub fn take_header(bytes: &[u8]) -> Option<Result<(MediaHeader, usize), MediaErr
     let body = fields.read_bytes(length.min(MAX_HEADER_BYTES))?;
     let end = HEADER_FIXED_BYTES + body.len();
     fields.read_array::<SUM_BYTES>().filter(|sum| *sum == checksum(&[&bytes[..end]]))?;
-    if version != VERSION {
+    if !(VERSION_1..=VERSION).contains(&version) {
         return Some(Err(MediaError::Version { found: version }));
     }
     let (header, rest) = postcard::take_from_bytes::<MediaHeader>(body).ok()?;
@@ -153,7 +201,7 @@ pub fn take_header(bytes: &[u8]) -> Option<Result<(MediaHeader, usize), MediaErr
         let MediaHeader { rate, sides, .. } = header;
         return Some(Err(MediaError::InvalidParameters { rate, sides }));
     }
-    Some(Ok((header, end + SUM_BYTES)))
+    Some(Ok(TakenHeader { header, version, length: end + SUM_BYTES }))
 }
 
 /// Encodes the clear part of a chunk head. The checksums follow after the payload is sealed.
@@ -207,38 +255,37 @@ pub fn take_chunk(bytes: &[u8]) -> Option<ChunkHead> {
 }
 
 pub fn put_trailer(trailer: &Trailer, out: &mut Vec<u8>) {
+    let version = trailer.version;
+    assert!(version != VERSION_1 || trailer.ledger.fits_version_1(), "a loss of a later version");
     let start = out.len();
-    out.extend_from_slice(SYNC_TRAILER);
+    let first = version == VERSION_1;
+    out.extend_from_slice(if first { SYNC_TRAILER_V1 } else { SYNC_TRAILER });
     out.extend_from_slice(&trailer.chunks.to_le_bytes());
-    out.extend_from_slice(&[
-        end_code(trailer.end),
-        u8::from(trailer.is_interrupted),
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-    ]);
+    let interrupted = u8::from(trailer.is_interrupted);
+    out.extend_from_slice(&[end_code(trailer.end), interrupted, 0, 0, 0, 0, 0, 0]);
     out.extend_from_slice(&trailer.to.0.to_le_bytes());
-    let Ledger { stored, masked, held, lost } = trailer.ledger;
-    for frames in [stored, masked, held].into_iter().chain(lost) {
+    for frames in trailer.ledger.counts().take(ledger_counts(version)) {
         out.extend_from_slice(&frames.to_le_bytes());
     }
     out.extend_from_slice(&trailer.digest);
     let sum: [u8; SUM_BYTES] = checksum(&[&out[start..]]);
     out.extend_from_slice(&sum);
-    assert_eq!(out.len() - start, TRAILER_BYTES);
+    assert_eq!(out.len() - start, trailer_bytes(version));
 }
 
-/// Decodes the trailer at the start of `bytes`, if it is valid.
+/// Decodes the trailer of either version at the start of `bytes`, if it is valid.
 pub fn take_trailer(bytes: &[u8]) -> Option<Trailer> {
-    let mut fields = LeReader(bytes.get(..TRAILER_BYTES)?);
-    fields.read_array().filter(|sync| sync == SYNC_TRAILER)?;
-    let covered = TRAILER_BYTES - SUM_BYTES;
-    if bytes[covered..TRAILER_BYTES] != checksum::<SUM_BYTES>(&[&bytes[..covered]]) {
+    let version = match bytes.first_chunk()? {
+        SYNC_TRAILER_V1 => VERSION_1,
+        SYNC_TRAILER => VERSION,
+        _ => return None,
+    };
+    let whole = bytes.get(..trailer_bytes(version))?;
+    let covered = whole.len() - SUM_BYTES;
+    if whole[covered..] != checksum::<SUM_BYTES>(&[&whole[..covered]]) {
         return None;
     }
+    let mut fields = LeReader(&whole[SYNC_TRAILER.len()..]);
     let chunks = fields.read_u32()?;
     let end = *END_CODES.get(usize::from(fields.read_u8()?))?;
     let is_interrupted = match fields.read_u8()? {
@@ -248,12 +295,12 @@ pub fn take_trailer(bytes: &[u8]) -> Option<Trailer> {
     };
     fields.expect_zeros(6)?;
     let to = Position(fields.read_u64()?);
-    let mut ledger = Ledger { stored: fields.read_u64()?, ..Ledger::default() };
-    (ledger.masked, ledger.held) = (fields.read_u64()?, fields.read_u64()?);
-    for frames in &mut ledger.lost {
+    let mut ledger = Ledger::default();
+    for frames in ledger.counts_mut().take(ledger_counts(version)) {
         *frames = fields.read_u64()?;
     }
-    Some(Trailer { chunks, end, is_interrupted, to, ledger, digest: fields.read_array()? })
+    let digest = fields.read_array()?;
+    Some(Trailer { version, chunks, end, is_interrupted, to, ledger, digest })
 }
 
 /// Returns the BLAKE3 digest of the bytes hashed so far.
@@ -275,12 +322,42 @@ mod tests {
         for (code, end) in (0_u8..).zip(END_CODES) {
             assert_eq!(end_code(end), code);
         }
-        let fates = LossReason::ALL.into_iter().map(Fate::Lost);
-        for fate in fates.chain([Fate::Stored, Fate::Masked, Fate::Held]) {
+        let mut codes = std::collections::BTreeSet::new();
+        let losses = LossReason::ALL.into_iter().flat_map(|why| {
+            let sides = Side::ALL.map(|side| Fate::SideLost(side, why));
+            std::iter::once(Fate::Lost(why)).chain(sides)
+        });
+        for fate in losses.chain([Fate::Stored, Fate::Masked, Fate::Held]) {
             assert_eq!(fate_from_code(fate_code(fate)), Some(fate));
+            codes.insert(fate_code(fate));
         }
-        for bad in [3, 15, 21, 255] {
+        assert_eq!(codes.len(), 3 + 3 * LossReason::ALL.len());
+        for bad in (0..=255).filter(|code| !codes.contains(code)) {
             assert_eq!(fate_from_code(bad), None, "{bad}");
+        }
+    }
+
+    fn trailer(version: u16) -> Trailer {
+        let mut ledger = Ledger::default();
+        let counts = ledger.counts_mut().take(ledger_counts(version));
+        (1..).zip(counts).for_each(|(n, count)| *count = n);
+        let (end, to) = (RecordingEnd::Stale, Position(77));
+        Trailer { version, chunks: 3, end, is_interrupted: true, to, ledger, digest: [9; 32] }
+    }
+
+    #[test]
+    fn h5_trailers_of_both_versions_round_trip() {
+        for (version, length) in [(VERSION_1, 128), (VERSION, 280)] {
+            let mut out = Vec::new();
+            put_trailer(&trailer(version), &mut out);
+            assert_eq!(out.len(), length);
+            assert_eq!(take_trailer(&out), Some(trailer(version)));
+            assert_eq!(take_trailer(&out[..length - 1]), None);
+            for at in 0..length {
+                let mut bad = out.clone();
+                bad[at] ^= 1;
+                assert_eq!(take_trailer(&bad), None, "version {version}, byte {at}");
+            }
         }
     }
 

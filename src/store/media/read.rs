@@ -45,6 +45,7 @@ struct TrailerState {
     spans: SpanAccumulator,
     hasher: blake3::Hasher,
     sequence: u32,
+    version: u16,
 }
 
 /// The trailer of an interrupted file, after truncation to `MediaScan::good_bytes`.
@@ -104,7 +105,12 @@ impl<R: Read> MediaReader<R> {
             trailer,
             tail: walker.tail,
             digest: format::finalize_digest(&hasher),
-            trailer_state: TrailerState { spans, hasher, sequence: walker.sequence },
+            trailer_state: TrailerState {
+                spans,
+                hasher,
+                sequence: walker.sequence,
+                version: walker.version,
+            },
         })
     }
 
@@ -129,18 +135,21 @@ impl<R: Read> MediaReader<R> {
         };
         let mut payload = zeroize::Zeroizing::new(Vec::with_capacity(super::MAX_PAYLOAD_BYTES));
         loop {
-            let (gap, head) = match walker.next_element()? {
-                WalkStep::Chunk { gap, head } => (gap, Some(head)),
-                WalkStep::Trailer { gap, .. } => (gap, None),
+            let (gap, next) = match walker.next_element()? {
+                WalkStep::Chunk { gap, head } => (gap, Ok(head)),
+                WalkStep::Trailer { gap, trailer } => (gap, Err(trailer)),
                 WalkStep::End => return Ok(walker.tail),
             };
             let grid = u32::try_from(limits::grid_frames(walker.header.rate)).unwrap_or(1);
             for frames in split_frames(gap, grid.max(1) * limits::CHUNK_GRIDS) {
                 visit(&[damaged_run(frames)], &[]);
             }
-            let Some(head) = head else {
-                walker.skip_trailer()?;
-                return Ok(walker.tail);
+            let head = match next {
+                Ok(head) => head,
+                Err(trailer) => {
+                    walker.skip_trailer(&trailer)?;
+                    return Ok(walker.tail);
+                }
             };
             payload.clear();
             payload.extend_from_slice(walker.payload(&head));
@@ -189,7 +198,7 @@ fn accept_trailer<R: Read>(
     if trailer.ledger != fold.ledger() {
         walker.report_damage(walker.good.offset, Damage::Ledger);
     }
-    walker.skip_trailer()?;
+    walker.skip_trailer(trailer)?;
     Ok(FinishedFile {
         digest: format::finalize_digest(&walker.good.hasher),
         size: walker.good.offset,
@@ -208,9 +217,10 @@ impl MediaScan {
         if self.trailer.is_some() {
             return None;
         }
-        let TrailerState { mut spans, mut hasher, sequence } = self.trailer_state.clone();
+        let TrailerState { mut spans, mut hasher, sequence, version } = self.trailer_state.clone();
         spans.mark_tail_lost(loss_reason_of(end));
         let trailer = Trailer {
+            version,
             chunks: sequence,
             end,
             is_interrupted: true,

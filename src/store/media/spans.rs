@@ -3,8 +3,11 @@
 //! Neighbouring runs of one fate become one span. The last few runs are kept for the *interruption
 //! rule*: an encoder with a delay of `delay` frames leaves the last `delay` frames of an unflushed
 //! file undecodable. Stored frames among them become lost.
+//!
+//! The list of spans is bounded: a network that loses single packets must not fill the memory and
+//! the journal. The ledger counts all frames, and the media file has all runs.
 
-use super::MAX_SPANS;
+use super::{MAX_PACKET_SPANS, MAX_SPANS};
 use crate::audio::span::{Fate, Ledger, LossReason, Run};
 use crate::store::fact::FactSpan;
 use crate::time::Position;
@@ -16,6 +19,8 @@ pub struct SpanAccumulator {
     ledger: Ledger,
     to: Position,
     spans: Vec<FactSpan>,
+    /// How many of them are losses of packets.
+    packet_spans: usize,
     /// The last runs, together at least `delay` frames if there are that many.
     recent: VecDeque<RecentRun>,
     recent_frames: u64,
@@ -35,8 +40,9 @@ impl SpanAccumulator {
         SpanAccumulator {
             ledger: Ledger::default(),
             to: from,
-            spans: Vec::new(),
-            recent: VecDeque::new(),
+            spans: Vec::with_capacity(MAX_PACKET_SPANS),
+            packet_spans: 0,
+            recent: VecDeque::with_capacity(8),
             recent_frames: 0,
             delay: u64::from(delay),
         }
@@ -54,7 +60,8 @@ impl SpanAccumulator {
         self.to
     }
 
-    /// Returns masked, held and lost spans in order; the first `MAX_SPANS` of them.
+    /// Returns masked, held and lost spans in order: the first `MAX_SPANS` of them, and only the
+    /// first `MAX_PACKET_SPANS` losses of packets.
     #[must_use]
     pub fn spans(&self) -> &[FactSpan] {
         &self.spans
@@ -78,10 +85,15 @@ impl SpanAccumulator {
         if fate == Fate::Stored {
             return;
         }
-        let room = self.spans.len() < MAX_SPANS;
+        let of_packets = is_of_packets(fate);
+        let room =
+            self.spans.len() < MAX_SPANS && (!of_packets || self.packet_spans < MAX_PACKET_SPANS);
         match self.spans.last_mut() {
             Some(last) if last.fate == fate && last.to == from => last.to = to,
-            _ if room => self.spans.push(FactSpan { fate, from, to }),
+            _ if room => {
+                self.packet_spans += usize::from(of_packets);
+                self.spans.push(FactSpan { fate, from, to });
+            }
             _ => {}
         }
     }
@@ -111,6 +123,7 @@ impl SpanAccumulator {
             if last.from < start {
                 last.to = start;
             } else {
+                self.packet_spans -= usize::from(is_of_packets(last.fate));
                 self.spans.pop();
             }
         }
@@ -119,10 +132,12 @@ impl SpanAccumulator {
         for run in std::mem::take(&mut self.recent) {
             let frames = run.frames - run.frames.min(skip);
             skip -= run.frames - frames;
-            if run.fate == Fate::Stored {
+            if run.fate.is_stored() {
                 self.ledger.stored -= frames;
-                let index = LossReason::ALL.iter().position(|each| *each == loss).unwrap_or(0);
-                self.ledger.lost[index] += frames;
+                if let Fate::SideLost(side, reason) = run.fate {
+                    self.ledger.side_lost[side.index()][reason as usize] -= frames;
+                }
+                self.ledger.lost[loss as usize] += frames;
                 self.append_frames(Fate::Lost(loss), frames);
             } else if frames > 0 {
                 self.append_frames(run.fate, frames);
@@ -133,9 +148,14 @@ impl SpanAccumulator {
     }
 }
 
+fn is_of_packets(fate: Fate) -> bool {
+    fate.loss_reason().is_some_and(LossReason::is_of_packets)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::span::Side;
 
     const LOST: Fate = Fate::Lost(LossReason::Power);
 
@@ -193,5 +213,38 @@ mod tests {
         assert_eq!(fold.spans().len(), MAX_SPANS);
         assert_eq!(fold.ledger().total_captured(), 2 * (2500 + 50));
         assert!(fold.recent.is_empty());
+    }
+
+    const SIDE_LOST: Fate = Fate::SideLost(Side::Customer, LossReason::Network);
+
+    #[test]
+    fn a_lost_side_is_a_span_of_stored_frames() {
+        let runs = [(Fate::Stored, 10), (SIDE_LOST, 4), (Fate::Masked, 3), (SIDE_LOST, 5)];
+        let mut fold = accumulate(7, &runs);
+        let listed = [(SIDE_LOST, 110, 114), (Fate::Masked, 114, 117), (SIDE_LOST, 117, 122)];
+        assert_eq!(listed_spans(&fold), listed);
+        assert_eq!((fold.ledger().stored, fold.ledger().total_captured()), (19, 22));
+        assert_eq!(fold.ledger().total_side_lost(Side::Customer), 9);
+        fold.mark_tail_lost(LossReason::Power);
+        let listed = [(SIDE_LOST, 110, 114), (Fate::Masked, 114, 117), (LOST, 117, 122)];
+        assert_eq!(listed_spans(&fold), listed);
+        assert_eq!((fold.ledger().stored, fold.ledger().total_captured()), (14, 22));
+        assert_eq!(fold.ledger().total_side_lost(Side::Customer), 4);
+        assert_eq!(fold.packet_spans, 1);
+    }
+
+    #[test]
+    fn lost_packets_leave_room_for_what_is_masked() {
+        let mut fold = accumulate(0, &[]);
+        let network = Fate::Lost(LossReason::Network);
+        for fate in [SIDE_LOST, network] {
+            let pair = [Run { fate: Fate::Stored, frames: 1 }, Run { fate, frames: 1 }];
+            (0..5000).for_each(|_| pair.into_iter().for_each(|run| fold.add_run(run)));
+        }
+        fold.add_run(Run { fate: Fate::Masked, frames: 3 });
+        assert_eq!(fold.spans().len(), MAX_PACKET_SPANS + 1);
+        assert_eq!(fold.spans().last().map(|span| span.fate), Some(Fate::Masked));
+        let ledger = fold.ledger();
+        assert_eq!((ledger.total_side_lost(Side::Customer), ledger.total_lost()), (5000, 5000));
     }
 }

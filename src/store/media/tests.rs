@@ -1,7 +1,7 @@
 //! Media file tests: files that are written, read, truncated, flipped and forged.
 
 use super::*;
-use crate::audio::span::{Fate, LossReason, Run};
+use crate::audio::span::{Fate, LossReason, Run, Side};
 use crate::store::damage::{Damage, Tail};
 use crate::store::seal::DataKey;
 
@@ -284,7 +284,7 @@ fn unknown_version_or_invalid_header_is_reported() {
     out[4] = 9;
     redo(&mut out);
     assert_eq!(scan(&out[..]).err(), Some(MediaError::Version { found: 9 }));
-    out[4] = 1;
+    out[4] = 2;
     let rate = out.windows(2).position(|two| two == [0xc0, 0x3e]).expect("8000 as a varint");
     out[rate + 2] = 9;
     redo(&mut out);
@@ -311,4 +311,61 @@ proptest::proptest! {
         }
         let _ = chunks(&mixed[..], Some(&test_key()), |_, _| ());
     }
+}
+
+/// The file of `test_file` as version 1 wrote it, without its trailer.
+fn file_of_version_1(delay: u16) -> Vec<u8> {
+    let (bytes, ends, _) = test_file(delay, None);
+    let mut old = Vec::new();
+    format::put_header(&test_header(delay, b""), format::VERSION_1, &mut old);
+    assert_eq!(old.len(), ends[0]);
+    old.extend_from_slice(&bytes[ends[0]..ends[4]]);
+    old
+}
+
+#[test]
+fn h5_file_of_version_1_is_completed_as_one_of_version_1() {
+    let mut bytes = file_of_version_1(0);
+    let cut = scan(&bytes[..]).expect("scans");
+    assert_eq!((cut.tail, cut.trailer, cut.ledger.stored), (Tail::Clean, None, 245));
+    let made = cut.build_trailer(RecordingEnd::Power).expect("it has none");
+    assert_eq!((&made.bytes[..4], made.bytes.len()), (&b"HBMt"[..], 128));
+    bytes.extend_from_slice(&made.bytes);
+    let whole = scan(&bytes[..]).expect("scans");
+    assert_eq!((whole.tail, whole.trailer), (Tail::Clean, Some(made.finished)));
+}
+
+#[test]
+fn h5_trailer_of_the_other_version_is_damage() {
+    let mut bytes = file_of_version_1(0);
+    let at = to_offset(bytes.len());
+    let (new, ends, _) = test_file(0, None);
+    bytes.extend_from_slice(&new[ends[4]..]);
+    assert_eq!(scan(&bytes[..]).expect("scans").tail, Tail::Damaged { at, why: Damage::Digest });
+}
+
+#[test]
+fn h5_later_version_is_refused_with_the_versions_that_are_read() {
+    let mut bytes = Vec::new();
+    format::put_header(&test_header(0, b""), 3, &mut bytes);
+    let error = scan(&bytes[..]).unwrap_err();
+    assert_eq!(error, MediaError::Version { found: 3 });
+    let text = error.to_string();
+    assert_eq!(text, "media format version 3; this program reads versions 1 to 2");
+}
+
+#[test]
+fn i3_lost_sides_are_in_runs_spans_ledger_and_trailer() {
+    let lost = |side| Fate::SideLost(side, LossReason::Network);
+    let runs = [(STORED, 100), (lost(Side::Customer), 40), (lost(Side::Agent), 60)];
+    let mut bytes = Vec::new();
+    let mut writer = MediaWriter::create(&test_header(0, b""), None, &mut bytes);
+    writer.append_chunk(&to_runs(&runs), &mut b"one".to_vec(), &mut bytes);
+    let finished = writer.finish(RecordingEnd::Stop, &mut bytes);
+    let found = scan(&bytes[..]).expect("scans");
+    assert_eq!((found.tail, found.trailer), (Tail::Clean, Some(finished)));
+    assert_eq!((found.ledger.stored, found.ledger.total_lost()), (200, 0));
+    assert_eq!(Side::ALL.map(|side| found.ledger.total_side_lost(side)), [60, 40]);
+    let spans: Vec<_> = found.spans.iter().map(|span| (span.fate, span.from.0)).collect();
+    assert_eq!(spans, [(lost(Side::Customer), 1100), (lost(Side::Agent), 1140)]);
 }

@@ -5,7 +5,7 @@
 //! sequence or position is damage too, and skipped. The walker keeps a digest of all bytes, and one
 //! up to the last valid element, where an interrupted file may continue.
 
-use super::format::{self, ChunkHead, SYNC_START, TRAILER_BYTES, Trailer};
+use super::format::{self, ChunkHead, SYNC_START, TakenHeader, Trailer};
 use super::{MAX_CHUNK_BYTES, MediaError, MediaHeader};
 use crate::store::bytes::len_to_u64;
 use crate::store::damage::{Damage, Tail};
@@ -18,6 +18,8 @@ pub struct MediaWalker<R> {
     /// Digest of all bytes before the window.
     hasher: blake3::Hasher,
     pub header: MediaHeader,
+    /// Version of the file.
+    pub version: u16,
     /// The end of the last valid element.
     pub good: DigestPoint,
     pub tail: Tail,
@@ -59,7 +61,7 @@ impl MediaElement {
     fn byte_length(&self) -> usize {
         match self {
             MediaElement::Chunk(head) => head.chunk_bytes(),
-            MediaElement::Trailer(_) => TRAILER_BYTES,
+            MediaElement::Trailer(trailer) => format::trailer_bytes(trailer.version),
         }
     }
 
@@ -90,13 +92,14 @@ impl<R: Read> MediaWalker<R> {
         let Some(taken) = format::take_header(window.buffered()) else {
             return Err(classify_headerless(window)?);
         };
-        let (header, length) = taken?;
+        let TakenHeader { header, version, length } = taken?;
         let mut hasher = blake3::Hasher::new();
         hasher.update(&window.buffered()[..length]);
         window.consume(length);
         let good = DigestPoint { offset: window.offset(), hasher: hasher.clone() };
         let to = header.from;
-        Ok(MediaWalker { window, hasher, header, good, tail: Tail::Clean, sequence: 0, to })
+        let tail = Tail::Clean;
+        Ok(MediaWalker { window, hasher, header, version, good, tail, sequence: 0, to })
     }
 
     /// Returns the next valid element. The caller skips it before the next call.
@@ -152,7 +155,9 @@ impl<R: Read> MediaWalker<R> {
                 WalkStep::Chunk { gap, head }
             }
             MediaElement::Trailer(trailer) => {
-                if trailer.digest != format::finalize_digest(&self.hasher) {
+                // A trailer of the other version belongs to another file, and so does its digest.
+                let digest = format::finalize_digest(&self.hasher);
+                if trailer.digest != digest || trailer.version != self.version {
                     self.report_damage(offset, Damage::Digest);
                 }
                 WalkStep::Trailer { gap, trailer }
@@ -178,8 +183,8 @@ impl<R: Read> MediaWalker<R> {
     }
 
     /// Skips the trailer, after which the file must end.
-    pub fn skip_trailer(&mut self) -> Result<(), MediaError> {
-        self.skip_bytes(TRAILER_BYTES);
+    pub fn skip_trailer(&mut self, trailer: &Trailer) -> Result<(), MediaError> {
+        self.skip_bytes(format::trailer_bytes(trailer.version));
         self.mark_good();
         self.window.fill_buffer().map_err(read_failed)?;
         if !self.window.buffered().is_empty() {

@@ -6,7 +6,7 @@
 
 use super::format::{self, ChunkHead, Trailer};
 use super::{FinishedFile, MAX_CHUNK_FRAMES, MAX_PAYLOAD_BYTES, MAX_RUNS, MediaHeader, screen};
-use crate::audio::span::{Fate, Ledger, Run};
+use crate::audio::span::{Ledger, Run};
 use crate::config::CodecKind;
 use crate::store::fact::RecordingEnd;
 use crate::store::seal::{ChunkSealer, DataKey, SEAL_TAG_BYTES};
@@ -34,7 +34,7 @@ impl MediaWriter {
     pub fn create(header: &MediaHeader, key: Option<DataKey>, out: &mut Vec<u8>) -> MediaWriter {
         assert_eq!(key.is_some(), !header.wrapped.is_empty(), "the key and its wrapped copy");
         let start = out.len();
-        format::put_header(header, out);
+        format::put_header(header, format::VERSION, out);
         let mut writer = MediaWriter {
             sealer: key.as_ref().map(ChunkSealer::new),
             hasher: blake3::Hasher::new(),
@@ -55,7 +55,7 @@ impl MediaWriter {
     /// `payload` is sealed in place and emptied, keeping its capacity. A chunk without runs is
     /// allowed: the last bytes of a codec with delay.
     pub fn append_chunk(&mut self, runs: &[Run], payload: &mut Vec<u8>, out: &mut Vec<u8>) {
-        let stored = runs.iter().filter(|run| run.fate == Fate::Stored);
+        let stored = runs.iter().filter(|run| run.fate.is_stored());
         let stored_frames: u64 = stored.map(|run| u64::from(run.frames)).sum();
         assert!(stored_frames <= self.stored_max, "{stored_frames} frames in one chunk");
         assert!(runs.len() <= MAX_RUNS, "{} runs in one chunk", runs.len());
@@ -91,6 +91,7 @@ impl MediaWriter {
     /// Ends the file by appending the trailer. The codec must have been flushed.
     pub fn finish(&mut self, end: RecordingEnd, out: &mut Vec<u8>) -> FinishedFile {
         let trailer = Trailer {
+            version: format::VERSION,
             chunks: self.sequence,
             end,
             is_interrupted: false,

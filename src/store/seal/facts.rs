@@ -24,6 +24,10 @@ pub enum FactKind {
     Numbers,
     /// The value of a user-defined field, UTF-8.
     Field,
+    /// The state of a SIP dialog.
+    Dialog,
+    /// A metadata document of SIPREC.
+    Metadata,
 }
 
 impl FactKind {
@@ -31,6 +35,8 @@ impl FactKind {
         match self {
             FactKind::Numbers => "numbers",
             FactKind::Field => "field",
+            FactKind::Dialog => "dialog",
+            FactKind::Metadata => "metadata",
         }
     }
 }

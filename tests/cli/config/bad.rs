@@ -202,13 +202,13 @@ fn boards_take_only_keys_of_their_kind() {
         ),
     ]);
     let many: String =
-        (0..256).map(|n| format!("{{ id = {n}, device = \"{n}\", source = \"a\" }},")).collect();
+        (0..2048).map(|n| format!("{{ id = {n}, device = \"{n}\", source = \"a\" }},")).collect();
     let text = format!(
         "[[board]]\nname = \"b\"\nkind = \"sim\"\nchannels = [{many}]\n[[board]]\nname = \"c\"\n\
-         kind = \"sim\"\nchannels = [{{ device = \"x\", id = 999, source = \"a\" }}]"
+         kind = \"sim\"\nchannels = [{{ device = \"x\", id = 9999, source = \"a\" }}]"
     );
-    let wanted = (8, 24, "[[board]] channels", "found 257 on all boards together, allowed 256");
-    same("257 channels", &errors(&text), &[wanted]);
+    let wanted = (8, 24, "[[board]] channels", "found 2049 on all boards together, allowed 2048");
+    same("2049 channels", &errors(&text), &[wanted]);
 }
 
 #[test]

@@ -122,8 +122,7 @@ pub fn run(args: &ExportArgs) -> Result<Outcome, Error> {
 
 fn print_summary(path: &Path, document: &RecordJson) -> Result<Outcome, Error> {
     let so_far = if document.complete { "" } else { " so far (still running)" };
-    let (path, length) =
-        (path.display(), crate::commands::records::format_duration(document.duration_ms));
+    let (path, length) = (path.display(), protocol::text::format_duration(document.duration_ms));
     writeln!(std::io::stdout(), "{path}: {length}{so_far}").map_err(Error::Stdout)?;
     Ok(Outcome::Done)
 }

@@ -18,6 +18,7 @@ use hushbox::store::index::{Record, RecordFilter, number_matches};
 use hushbox::time::ms_of_frames;
 use jiff::tz::TimeZone;
 use protocol::name::is_same_name;
+use protocol::text::format_duration;
 use std::io::Write;
 
 const COLUMNS: [&str; 13] = [
@@ -204,27 +205,4 @@ fn format_row(document: &RecordJson, zone: &TimeZone) -> Vec<String> {
         lost_ms.to_string(),
         document.media.size.to_string(),
     ]
-}
-
-/// Formats a length as `1:02:03` or `2:03`.
-pub fn format_duration(ms: u64) -> String {
-    let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
-    if hours > 0 {
-        return format!("{hours}:{minutes:02}:{seconds:02}");
-    }
-    format!("{minutes}:{seconds:02}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn duration_is_human_readable() {
-        assert_eq!(
-            (format_duration(0), format_duration(61_999)),
-            ("0:00".to_owned(), "1:01".to_owned())
-        );
-        assert_eq!(format_duration(3_723_000), "1:02:03");
-    }
 }

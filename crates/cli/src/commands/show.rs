@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use crate::cli::ShowArgs;
-use crate::commands::records::{format_duration, scan_running_media};
+use crate::commands::records::scan_running_media;
 use crate::error::Error;
 use crate::output::escape::escape_text;
 use crate::site_time::to_site_text;
@@ -10,6 +10,7 @@ use crate::store::record_json::{BlackoutJson, RecordJson, SpanJson, UnmaskedJson
 use crate::store::store_dir::StoreDir;
 use crate::store::unseal::IdentityKeyring;
 use jiff::tz::TimeZone;
+use protocol::text::format_duration;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
@@ -130,6 +131,11 @@ fn write_ledger(page: &mut TextPage<'_>, document: &RecordJson) {
     for (reason, frames) in ledger.lost_by.iter().filter(|(_, frames)| **frames > 0) {
         page.add_item(&format!("lost {frames}: {reason}"));
     }
+    for (side, counts) in &ledger.side_lost_by {
+        for (reason, frames) in counts.iter().filter(|(_, frames)| **frames > 0) {
+            page.add_item(&format!("{side}'s side lost in {frames} of the stored: {reason}"));
+        }
+    }
 }
 
 fn format_blackout(blackout: &BlackoutJson) -> String {
@@ -153,7 +159,8 @@ fn format_unmasked(range: &UnmaskedJson) -> String {
 
 fn format_span(span: &SpanJson) -> String {
     let why = span.reason.map_or(String::new(), |reason| format!(" ({reason})"));
-    let SpanJson { fate, from, to, from_ms, to_ms, .. } = span;
+    let SpanJson { from, to, from_ms, to_ms, .. } = span;
+    let fate = span.side.map_or(span.fate.to_owned(), |side| format!("{side}'s side lost"));
     format!("{fate}{why}: {from} to {to} ({from_ms} to {to_ms} ms)")
 }
 

@@ -8,7 +8,7 @@ use crate::error::UnsealError;
 use crate::store::store_dir::StoreDir;
 use crate::store::unseal::PersonalFacts;
 use data_encoding::HEXLOWER;
-use hushbox::audio::span::{Fate, Ledger, LossReason};
+use hushbox::audio::span::{Ledger, LossCounts, LossReason, Side};
 use hushbox::config::Direction;
 use hushbox::store::fact::{FactSpan, RecordReason, RecordReasons};
 use hushbox::store::index::{BlackoutSpan, FetchEntry, Record, UnmaskedRange};
@@ -143,10 +143,13 @@ pub struct UnmaskedJson {
 
 #[derive(Debug, Serialize)]
 pub struct SpanJson {
-    /// `masked`, `held` or `lost`.
+    /// `masked`, `held`, `lost`, or `side-lost` if the other side is stored.
     pub fate: &'static str,
     /// The reason why it was lost.
     pub reason: Option<&'static str>,
+    /// The side that was lost: `agent` or `customer`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub side: Option<&'static str>,
     pub from: u64,
     pub to: u64,
     pub from_ms: u64,
@@ -162,6 +165,9 @@ pub struct LedgerJson {
     pub held: u64,
     pub lost: u64,
     pub lost_by: BTreeMap<&'static str, u64>,
+    /// Stored samples of which one side is lost, by side and reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub side_lost_by: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -350,24 +356,32 @@ fn unmasked_json(range: &UnmaskedRange, ms: impl Fn(Position) -> u64) -> Unmaske
 }
 
 fn span_json(of: &FactSpan, ms: impl Fn(Position) -> u64) -> SpanJson {
-    let (fate, reason) = match of.fate {
-        Fate::Stored => ("stored", None),
-        Fate::Masked => ("masked", None),
-        Fate::Held => ("held", None),
-        Fate::Lost(loss) => ("lost", Some(loss.as_str())),
-    };
-    let (from_ms, to_ms) = (ms(of.from), ms(of.to));
-    SpanJson { fate, reason, from: of.from.0, to: of.to.0, from_ms, to_ms }
+    SpanJson {
+        fate: of.fate.as_str(),
+        reason: of.fate.loss_reason().map(LossReason::as_str),
+        side: of.fate.lost_side().map(Side::as_str),
+        from: of.from.0,
+        to: of.to.0,
+        from_ms: ms(of.from),
+        to_ms: ms(of.to),
+    }
+}
+
+fn loss_counts(counts: LossCounts) -> BTreeMap<&'static str, u64> {
+    LossReason::ALL.into_iter().map(LossReason::as_str).zip(counts).collect()
 }
 
 fn ledger_json(ledger: &Ledger) -> LedgerJson {
-    let lost_by = LossReason::ALL.into_iter().map(LossReason::as_str).zip(ledger.lost).collect();
+    let sides = Side::ALL.into_iter().filter(|side| ledger.total_side_lost(*side) > 0);
+    let side_lost_by =
+        sides.map(|side| (side.as_str(), loss_counts(ledger.side_lost[side.index()]))).collect();
     LedgerJson {
         captured: ledger.total_captured(),
         stored: ledger.stored,
         masked: ledger.masked,
         held: ledger.held,
         lost: ledger.total_lost(),
-        lost_by,
+        lost_by: loss_counts(ledger.lost),
+        side_lost_by,
     }
 }

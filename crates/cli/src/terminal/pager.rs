@@ -12,6 +12,7 @@ use crate::terminal::raw_mode::{KeyAction, RawMode};
 use crate::terminal::stdin;
 use hushbox::alarm;
 use protocol::client::{Pairs, Reply};
+use protocol::text::format_duration;
 use std::io::Write;
 use std::time::Duration;
 
@@ -215,16 +216,11 @@ fn format_records(reply: &Reply, columns: usize) -> String {
         row.0.retain(|(key, _)| BRIEF_COLUMNS.contains(&key.as_str()));
         for (key, value) in row.0.iter_mut().filter(|(key, _)| key == "duration_ms") {
             if let Ok(ms) = value.parse::<u64>() {
-                (*key, *value) = ("length".to_owned(), format_duration(ms / 1000));
+                (*key, *value) = ("length".to_owned(), format_duration(ms));
             }
         }
     }
     reply_format::format_tables_within(&brief, columns)
-}
-
-/// Formats seconds as hours, minutes and seconds.
-fn format_duration(seconds: u64) -> String {
-    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 /// Formats the alarms, and what to do about the active ones.

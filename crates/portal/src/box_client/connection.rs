@@ -32,7 +32,7 @@ pub enum ConnectionError {
     #[error("the box closed the connection")]
     Closed,
     #[error("the box closed the connection: {}", .0.text)]
-    Farewell(Failure),
+    ClosedByBox(Failure),
     #[error("the file did not come whole; try again")]
     Truncated,
     #[error("the box says nothing")]
@@ -145,8 +145,8 @@ impl BoxConnection {
     async fn read_event(&mut self) -> Result<ClientEvent, ConnectionError> {
         loop {
             match self.client.poll_event() {
-                Some(ClientEvent::Farewell(failure)) => {
-                    return Err(ConnectionError::Farewell(failure));
+                Some(ClientEvent::CloseReason(failure)) => {
+                    return Err(ConnectionError::ClosedByBox(failure));
                 }
                 Some(ClientEvent::ProtocolError(why)) => {
                     return Err(ConnectionError::Protocol(why));

@@ -66,9 +66,12 @@ impl MediaError {
 }
 
 /// A masked, held or lost span.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct Span {
     pub fate: String,
+    /// The side that was lost, if the other is stored: `agent` or `customer`.
+    #[serde(default)]
+    pub side: Option<String>,
     pub from: u64,
     pub to: u64,
 }

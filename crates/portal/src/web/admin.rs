@@ -143,9 +143,10 @@ pub async fn admin_page(
     };
     let accounts = all.iter().map(account).collect();
     let word = query.get("said").map(String::as_str).unwrap_or_default();
-    let said = RESULT_TEXTS.iter().find(|(known, _)| *known == word).map_or("", |(_, text)| text);
-    let bad = !said.is_empty() && word != "done";
-    render_html(&AdminPage { frame, said, bad, tables, accounts })
+    let message =
+        RESULT_TEXTS.iter().find(|(known, _)| *known == word).map_or("", |(_, text)| text);
+    let bad = !message.is_empty() && word != "done";
+    render_html(&AdminPage { frame, message, bad, tables, accounts })
 }
 
 pub async fn change_account(

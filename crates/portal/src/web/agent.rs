@@ -156,12 +156,12 @@ impl AgentView {
     }
 }
 
-fn action_buttons(face: &AgentView) -> [ActionButton; 4] {
+fn action_buttons(view: &AgentView) -> [ActionButton; 4] {
     let texts = ["Start Recording", "Stop Recording", "Start Blackout", "Stop Blackout"];
     let keys = ["F9", "Shift+F9", "F8", "Shift+F8"];
     let button = |at: usize| {
         let act = ACTIONS[at].0;
-        ActionButton { act, text: texts[at], key: keys[at], open: face.can(act) }
+        ActionButton { act, text: texts[at], key: keys[at], open: view.can(act) }
     };
     [button(0), button(1), button(2), button(3)]
 }
@@ -173,17 +173,17 @@ pub async fn agent_page(
 ) -> Result<Response, AppError> {
     let frame = PageContext::for_user(&portal, &member, "On demand").await;
     let link = portal.agent_sessions.get_or_start(&member.session.user);
-    let face = AgentView::from_link_state(&*link.wait_until_known().await);
-    let [start, stop, black, white] = action_buttons(&face);
+    let view = AgentView::from_link_state(&*link.wait_until_known().await);
+    let [start, stop, black, white] = action_buttons(&view);
     let row = |(number, label): &(u8, String)| {
-        let open = face.can(&format!("update.{number}"));
+        let open = view.can(&format!("update.{number}"));
         FieldRow { number: *number, label: label.clone(), open }
     };
-    let fields = face.fields.iter().map(row).collect();
+    let fields = view.fields.iter().map(row).collect();
     // A redirect after a form carries a result code, never free text.
-    let said = query.get("said").and_then(|word| result_of_code(word));
+    let message = query.get("said").and_then(|word| result_of_code(word));
     let (record, blackout) = ([start, stop], [black, white]);
-    Ok(render_html(&AgentPage { frame, face, record, blackout, fields, said })?.into_response())
+    Ok(render_html(&AgentPage { frame, view, record, blackout, fields, message })?.into_response())
 }
 
 /// Message for a result code.
@@ -410,11 +410,11 @@ mod tests {
         let page = |state: AgentState| {
             let since = clock::now();
             let person = crate::box_client::agent_session::AgentInfo::default();
-            let face = AgentView::from_link_state(&LinkState::Up { person, state, since });
-            let [start, stop, black, white] = action_buttons(&face);
+            let view = AgentView::from_link_state(&LinkState::Up { person, state, since });
+            let [start, stop, black, white] = action_buttons(&view);
             let (frame, fields) = (PageContext::anonymous("On demand"), Vec::new());
             let (record, blackout) = ([start, stop], [black, white]);
-            render_html(&AgentPage { frame, face, record, blackout, fields, said: None })
+            render_html(&AgentPage { frame, view, record, blackout, fields, message: None })
                 .expect("a page")
                 .0
         };

@@ -108,11 +108,12 @@ impl IntoResponse for AppError {
             log::error!("{why}");
         }
         let status = self.status_code();
-        let said = self.to_string();
-        let page = ErrorPage { frame: PageContext::anonymous("Not possible"), said: said.clone() };
+        let message = self.to_string();
+        let page =
+            ErrorPage { frame: PageContext::anonymous("Not possible"), message: message.clone() };
         match super::pages::render_html(&page) {
             Ok(page) => (status, page).into_response(),
-            Err(_) => (status, said).into_response(),
+            Err(_) => (status, message).into_response(),
         }
     }
 }

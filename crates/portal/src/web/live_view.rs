@@ -28,7 +28,7 @@ type LiveViewRow = BTreeMap<String, String>;
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct LiveView {
     /// Error message, or empty.
-    pub said: String,
+    pub message: String,
     pub calls: Vec<LiveViewRow>,
     pub channels: Vec<LiveViewRow>,
 }
@@ -45,7 +45,7 @@ fn to_rows(found: Vec<Pairs>) -> Vec<LiveViewRow> {
 async fn query_live_view(connection: &mut BoxConnection) -> Result<LiveView, ConnectionError> {
     let (calls, _) = connection.request_ok("calls").await?;
     let (channels, _) = connection.request_ok("channels").await?;
-    Ok(LiveView { said: String::new(), calls: to_rows(calls), channels: to_rows(channels) })
+    Ok(LiveView { message: String::new(), calls: to_rows(calls), channels: to_rows(channels) })
 }
 
 /// Queries the recorder while there are viewers.
@@ -56,7 +56,7 @@ pub async fn update_live_view(portal: Arc<AppState>, board: watch::Sender<Arc<Li
             tokio::time::sleep(POLL_INTERVAL).await;
         }
         if let Err(error) = poll_box(&portal, &board).await {
-            let lost = LiveView { said: error.to_string(), ..LiveView::default() };
+            let lost = LiveView { message: error.to_string(), ..LiveView::default() };
             board.send_replace(Arc::new(lost));
         }
         tokio::time::sleep(POLL_INTERVAL).await;
@@ -100,7 +100,7 @@ pub async fn live_view_page(
     let board = query_live_view(&mut connection).await?;
     let calls = build_table(("calls", "Calls"), &CALL_COLUMNS, &board.calls);
     let channels = build_table(("channels", "Channels"), &CHANNEL_COLUMNS, &board.channels);
-    render_html(&LiveViewPage { frame, said: String::new(), tables: vec![calls, channels] })
+    render_html(&LiveViewPage { frame, message: String::new(), tables: vec![calls, channels] })
 }
 
 pub async fn live_view_events(

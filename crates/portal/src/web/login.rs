@@ -44,27 +44,27 @@ pub async fn login_page(
     visitor: ClientInfo,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Response, AppError> {
-    let said = match query.get("why").map(String::as_str) {
+    let message = match query.get("why").map(String::as_str) {
         Some("over") => "You were logged out after a time without activity.",
         Some("out") => "You are logged out.",
         Some("set") => "Your new password is set. Log in with it.",
         _ => "",
     };
-    login_form(&portal, &visitor, said, StatusCode::OK)
+    login_form(&portal, &visitor, message, StatusCode::OK)
 }
 
 /// Renders the login form with a message.
 fn login_form(
     portal: &AppState,
     visitor: &ClientInfo,
-    said: &'static str,
+    message: &'static str,
     status: StatusCode,
 ) -> Result<Response, AppError> {
     let (secret, cookie) = visitor.form_secret(portal)?;
     let csrf = extract::form_token(portal, &secret);
     let frame = PageContext { csrf, ..PageContext::anonymous("Log in") };
     let name = visitor.remembered_name(portal);
-    let page = render_html(&LoginPage { frame, name, said, failed: status != StatusCode::OK })?;
+    let page = render_html(&LoginPage { frame, name, message, failed: status != StatusCode::OK })?;
     Ok((status, set_cookies(cookie), page).into_response())
 }
 

@@ -75,7 +75,7 @@ pub fn render_zeroizing(page: &impl Template) -> Result<Response, AppError> {
 #[template(path = "fault.html")]
 pub struct ErrorPage {
     pub frame: PageContext,
-    pub said: String,
+    pub message: String,
 }
 
 #[derive(Template)]
@@ -83,7 +83,7 @@ pub struct ErrorPage {
 pub struct LoginPage {
     pub frame: PageContext,
     pub name: String,
-    pub said: &'static str,
+    pub message: &'static str,
     pub failed: bool,
 }
 
@@ -91,7 +91,7 @@ pub struct LoginPage {
 #[template(path = "forgot.html")]
 pub struct ForgotPage {
     pub frame: PageContext,
-    pub said: &'static str,
+    pub message: &'static str,
 }
 
 #[derive(Template)]
@@ -100,14 +100,14 @@ pub struct ResetPage {
     pub frame: PageContext,
     /// Empty if the link is invalid.
     pub secret: String,
-    pub said: String,
+    pub message: String,
 }
 
 #[derive(Template)]
 #[template(path = "password.html")]
 pub struct PasswordPage {
     pub frame: PageContext,
-    pub said: String,
+    pub message: String,
 }
 
 /// A user-defined field and whether it may be set now.
@@ -128,11 +128,11 @@ pub struct ActionButton {
 #[template(path = "agent.html")]
 pub struct AgentPage {
     pub frame: PageContext,
-    pub face: super::agent::AgentView,
+    pub view: super::agent::AgentView,
     pub record: [ActionButton; 2],
     pub blackout: [ActionButton; 2],
     pub fields: Vec<FieldRow>,
-    pub said: Option<super::agent::ActionResult>,
+    pub message: Option<super::agent::ActionResult>,
 }
 
 pub struct Table {
@@ -149,7 +149,7 @@ pub struct RecordsPage {
     pub rows: Vec<super::records::RecordRow>,
     /// Search values in the order of the form.
     pub asked: [String; 8],
-    pub said: String,
+    pub message: String,
     /// Cursor of the next page; `None` on the last page.
     pub before: Option<String>,
     /// Whether this is not the first page.
@@ -194,7 +194,7 @@ pub struct RecordPage {
     pub sealed: bool,
     /// Why the available identity does not open them.
     pub closed: String,
-    pub said: String,
+    pub message: String,
     /// SVG generated from numbers only.
     pub wave: String,
     pub facts: Vec<(&'static str, String)>,
@@ -214,7 +214,7 @@ impl Drop for RecordPage {
 #[template(path = "board.html")]
 pub struct LiveViewPage {
     pub frame: PageContext,
-    pub said: String,
+    pub message: String,
     pub tables: Vec<Table>,
 }
 
@@ -230,7 +230,7 @@ pub struct AccountRow {
 #[template(path = "admin.html")]
 pub struct AdminPage {
     pub frame: PageContext,
-    pub said: &'static str,
+    pub message: &'static str,
     pub bad: bool,
     pub tables: Vec<Table>,
     pub accounts: Vec<AccountRow>,

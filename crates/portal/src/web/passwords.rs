@@ -34,12 +34,12 @@ pub async fn forgot_page(
 fn forgot_form(
     portal: &AppState,
     visitor: &ClientInfo,
-    said: &'static str,
+    message: &'static str,
 ) -> Result<Response, AppError> {
     let (secret, cookie) = visitor.form_secret(portal)?;
     let csrf = extract::form_token(portal, &secret);
     let frame = PageContext { csrf, ..PageContext::anonymous("Forgot your password?") };
-    Ok((login::set_cookies(cookie), render_html(&ForgotPage { frame, said })?).into_response())
+    Ok((login::set_cookies(cookie), render_html(&ForgotPage { frame, message })?).into_response())
 }
 
 pub async fn request_link(
@@ -108,14 +108,14 @@ fn reset_form(
     portal: &AppState,
     visitor: &ClientInfo,
     secret: &str,
-    said: String,
+    message: String,
 ) -> Result<Response, AppError> {
     let (tied, cookie) = visitor.form_secret(portal)?;
     let csrf = extract::form_token(portal, &tied);
     let frame = PageContext { csrf, ..PageContext::anonymous("Set a new password") };
-    let bad = secret.is_empty() || !said.is_empty();
+    let bad = secret.is_empty() || !message.is_empty();
     let status = if bad { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    let page = render_html(&ResetPage { frame, secret: secret.to_owned(), said })?;
+    let page = render_html(&ResetPage { frame, secret: secret.to_owned(), message })?;
     Ok((status, login::set_cookies(cookie), page).into_response())
 }
 
@@ -130,8 +130,8 @@ pub async fn reset_password(
     let Some(user) = user_of_link(&portal, &secret).await? else {
         return reset_form(&portal, &guest.client, "", String::new());
     };
-    if let Err(said) = check_new_password(&wanted, &again, &user) {
-        return reset_form(&portal, &guest.client, &secret, said);
+    if let Err(message) = check_new_password(&wanted, &again, &user) {
+        return reset_form(&portal, &guest.client, &secret, message);
     }
     let hash = portal.hasher.hash(wanted).await?;
     let name = user.clone();
@@ -166,14 +166,14 @@ pub async fn password_page(
 async fn password_form(
     portal: &AppState,
     member: &CurrentUser,
-    said: String,
+    message: String,
 ) -> Result<Response, AppError> {
     let frame = PageContext::for_user(portal, member, "Change your password").await;
     if !frame.rights.has("password") {
         return Err(AppError::Forbidden);
     }
-    let status = if said.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-    Ok((status, render_html(&PasswordPage { frame, said })?).into_response())
+    let status = if message.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    Ok((status, render_html(&PasswordPage { frame, message })?).into_response())
 }
 
 pub async fn change_password(
@@ -190,12 +190,12 @@ pub async fn change_password(
     let wanted = Zeroizing::new(posted.fields.take_field("password"));
     let again = Zeroizing::new(posted.fields.take_field("again"));
     let Some(account) = login::verify_credentials(&portal, visitor, user, old).await? else {
-        let said = "The old password is wrong, or this account is locked for a while.";
-        return password_form(&portal, &posted.current_user, said.to_owned()).await;
+        let message = "The old password is wrong, or this account is locked for a while.";
+        return password_form(&portal, &posted.current_user, message.to_owned()).await;
     };
     let user = account.name;
-    if let Err(said) = check_new_password(&wanted, &again, &user) {
-        return password_form(&portal, &posted.current_user, said).await;
+    if let Err(message) = check_new_password(&wanted, &again, &user) {
+        return password_form(&portal, &posted.current_user, message).await;
     }
     let hash = portal.hasher.hash(wanted).await?;
     let (name, old) = (user.clone(), account.hash);
@@ -203,8 +203,8 @@ pub async fn change_password(
         Ok(accounts::is_current(db, &name, &old)? && accounts::set_hash(db, &name, &hash)?)
     };
     if !portal.db.transact(change).await? {
-        let said = "The account was changed meanwhile. Your password was not changed.";
-        return password_form(&portal, &posted.current_user, said.to_owned()).await;
+        let message = "The account was changed meanwhile. Your password was not changed.";
+        return password_form(&portal, &posted.current_user, message.to_owned()).await;
     }
     portal.notify_sessions_changed();
     portal.append_audit_event(&user, "changed the password", &visitor.address.to_string()).await?;

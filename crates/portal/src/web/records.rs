@@ -21,6 +21,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use protocol::Code;
 use protocol::client::Pairs;
+use protocol::text::format_duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,12 +64,6 @@ pub struct TimelineEvent {
 fn value_or_empty(pairs: &Pairs, key: &str) -> String {
     let value = pairs.get(key).unwrap_or("-");
     if value == "-" { String::new() } else { value.to_owned() }
-}
-
-/// Formats milliseconds as a duration.
-pub fn format_duration(ms: u64) -> String {
-    let s = ms / 1000;
-    format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
 }
 
 /// Formats a recorder timestamp without fraction, `T` and `Z`.
@@ -144,7 +139,7 @@ pub async fn records_page(
         true => connection.request_within(&asked, NUMBER_SEARCH_TIMEOUT).await?,
         false => connection.request(&asked).await?,
     };
-    let (found, sealed, said) = match reply.outcome {
+    let (found, sealed, message) = match reply.outcome {
         Ok(ok) => (reply.rows, count_or_zero(&ok, "sealed"), String::new()),
         Err(failure) => (Vec::new(), 0, failure.text),
     };
@@ -159,7 +154,7 @@ pub async fn records_page(
     let asked = ["from", "to", "agent", "device", "call", "ani", "dnis", "field"].map(value);
     let later = query.contains_key("before");
     let sealed = sealed + unread;
-    render_html(&RecordsPage { frame, rows, asked, said, before, later, limit, sealed })
+    render_html(&RecordsPage { frame, rows, asked, message, before, later, limit, sealed })
 }
 
 fn count_or_zero(pairs: &Pairs, key: &str) -> usize {
@@ -321,8 +316,7 @@ fn timeline_events(info: &RecordInfo, rows: &[Pairs]) -> Vec<TimelineEvent> {
             }
             Some("span") if row.get("fate") != Some("masked") => {
                 let at = info.time_at(parse_position(row, "from").unwrap_or(0));
-                let what =
-                    format!("{}: {}", value_or_empty(row, "fate"), value_or_empty(row, "why"));
+                let what = waveform::describe_span(row, info.rate);
                 steps.push(TimelineEvent { at, by: String::new(), what });
             }
             _ => {}
@@ -353,6 +347,7 @@ fn silent_spans(info: &RecordInfo, rows: &[Pairs]) -> Vec<Span> {
     spans
         .map(|row| Span {
             fate: value_or_empty(row, "fate"),
+            side: row.get("side").map(str::to_owned),
             from: place(row, "from"),
             to: place(row, "to"),
         })
@@ -441,7 +436,7 @@ pub async fn record_page(
     let (rows, closed) = load_rows(&portal, &opener, &question).await?;
     let info = RecordInfo::from_rows(&rows)
         .ok_or_else(|| AppError::Internal("show without a record".to_owned()))?;
-    let (opened, said) = match opened {
+    let (opened, message) = match opened {
         Some(Ok(opened)) => (Some(opened), String::new()),
         Some(Err(error)) => (None, error.to_string()),
         None => (None, String::new()),
@@ -472,7 +467,7 @@ pub async fn record_page(
     let screen = rows.iter().any(|row| row.get("what") == Some("screen"))
         || info.record.get("codec") == Some("screen");
     // An identity that did not open this record may be replaced.
-    let opens = said.is_empty() && closed.is_empty();
+    let opens = message.is_empty() && closed.is_empty();
     let given = portal.decode_service.has_session_identity(&opener.session_key) && opens;
     let key = !portal.decode_service.has_identity() && !given;
     render_zeroizing(&RecordPage {
@@ -494,7 +489,7 @@ pub async fn record_page(
         dark: opened.as_ref().and_then(|opened| opened.screen_error.clone()).unwrap_or_default(),
         screen,
         key,
-        said,
+        message,
     })
 }
 
@@ -535,10 +530,10 @@ pub async fn add_identity(
         .decode_service
         .add_session_identity(&posted.current_user.session.key, posted.fields.get("identity"))
     {
-        let said = "This is not a complete identity. Paste the line that begins with \
+        let message = "This is not a complete identity. Paste the line that begins with \
                     AGE-SECRET-KEY-1, all of it."
             .to_owned();
-        return Err(AppError::BadRequest(said));
+        return Err(AppError::BadRequest(message));
     }
     let then = if posted.fields.get("then") == "read" { "" } else { "?listen=yes" };
     Ok(Redirect::to(&format!("/records/{id}{then}")).into_response())

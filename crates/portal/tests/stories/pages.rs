@@ -5,7 +5,7 @@ use hushbox::store::day::Day;
 use std::collections::BTreeSet;
 use testkit::browser::Browser;
 use testkit::load::library::{Library, LibraryPlan, ani};
-use testkit::load::supervisor::{Hand, PASSWORD, PortalStack, between, listed, older, wav};
+use testkit::load::supervisor::{PASSWORD, PortalStack, PortalUser, between, listed, older, wav};
 
 /// Longer than what is drawn at once: three quarters of an hour.
 const PLAN: LibraryPlan = LibraryPlan { days: 3, a_day: 90, long_s: 2700 };
@@ -13,10 +13,10 @@ const PLAN: LibraryPlan = LibraryPlan { days: 3, a_day: 90, long_s: 2700 };
 const TODAY: Day = Day(20_000);
 
 /// Pages from the newest to the oldest recording by *Older*.
-fn list_all_pages(hand: &Hand, first: &str) -> Vec<Vec<String>> {
+fn list_all_pages(user: &PortalUser, first: &str) -> Vec<Vec<String>> {
     let (mut path, mut pages) = (first.to_owned(), Vec::new());
     loop {
-        let text = hand.get(&path).text();
+        let text = user.get(&path).text();
         pages.push(listed(&text));
         assert!(pages.len() < 10, "it never ends: {path}");
         match older(&text) {
@@ -31,37 +31,37 @@ fn pages_show_every_recording_and_long_ones_play_first() {
     let folder = tempfile::tempdir().unwrap();
     let long = Library::new(PLAN, &folder.path().join("data"), &wav()).write(TODAY);
     let stack = PortalStack::start(folder.path());
-    let hand = stack.supervisor();
-    let pages = list_all_pages(&hand, "/records");
+    let user = stack.supervisor();
+    let pages = list_all_pages(&user, "/records");
     let all: BTreeSet<&String> = pages.iter().flatten().collect();
     // The last record of a page is the first of the next, so that none is skipped.
     let sizes: Vec<usize> = pages.iter().map(Vec::len).collect();
     assert_eq!((all.len(), sizes), (271, vec![100, 100, 73]));
-    let again = list_all_pages(&hand, "/records?agent=stranger");
+    let again = list_all_pages(&user, "/records?agent=stranger");
     assert_eq!(again, [Vec::<String>::new()], "an empty answer has no older one");
     let oldest = pages.last().and_then(|page| page.last()).unwrap();
     let asked = format!("/records?ani={}", ani(0).replace('+', "%2B"));
-    assert_eq!(listed(&hand.get(&asked).text()), [oldest.as_str()]);
+    assert_eq!(listed(&user.get(&asked).text()), [oldest.as_str()]);
     let from = format!("/records?from={}T00:00&to={}T00:00", Day(TODAY.0 - 3), Day(TODAY.0 - 2));
-    assert_eq!(listed(&hand.get(&from).text()).len(), 90, "a day");
-    assert_plays_before_waveform(&hand, &long);
+    assert_eq!(listed(&user.get(&from).text()).len(), 90, "a day");
+    assert_plays_before_waveform(&user, &long);
     play_in_browser(&stack, &long);
 }
 
 /// Asserts that playback works before the waveform is computed.
-fn assert_plays_before_waveform(hand: &Hand, long: &str) {
+fn assert_plays_before_waveform(user: &PortalUser, long: &str) {
     let wave = format!("/records/{long}/wave");
-    let none = hand.ask(&format!("GET {wave}"), "", "");
+    let none = user.ask(&format!("GET {wave}"), "", "");
     assert!(none.head.starts_with("HTTP/1.1 404 "), "it is not open: {}", none.head);
-    let page = hand.get(&format!("/records/{long}?listen=yes")).text();
+    let page = user.get(&format!("/records/{long}?listen=yes")).text();
     assert!(page.contains(&format!("data-wave=\"{wave}\"")) && !page.contains("class=\"loud"));
-    let sound = hand.ask(&format!("GET /records/{long}/sound"), "Range: bytes=0-3\r\n", "");
+    let sound = user.ask(&format!("GET /records/{long}/sound"), "Range: bytes=0-3\r\n", "");
     assert_eq!(sound.body, [0x1a, 0x45, 0xdf, 0xa3], "WebM: {}", sound.head);
     assert!(between(&sound.head, "content-range: bytes 0-3/", "\r").is_some());
-    let drawn = hand.get(&wave).text();
+    let drawn = user.get(&wave).text();
     let peaks = drawn.matches('M').count();
     assert!(drawn.starts_with("[{\"class\":\"loud side-0\"") && peaks > 900, "{peaks} peaks");
-    let page = hand.get(&format!("/records/{long}?listen=yes")).text();
+    let page = user.get(&format!("/records/{long}?listen=yes")).text();
     assert!(page.contains("class=\"loud") && !page.contains("data-wave="), "it is known now");
 }
 

@@ -399,6 +399,10 @@ pub const TABLE: &[Entry] = &[
         "ok",
         "shuts down the box: buffered audio is stored through the mask, recordings end",
     ),
+    entry("sip", TECHNICIAN, &[], |_| Ok(Command::Sip)).describe(
+        "row what=board|peer|call|leg board=NAME …",
+        "lists the recording clients, their sessions, and what was lost on each leg",
+    ),
     entry("stats", METERS, &[], |_| Ok(Command::Stats)).describe(
         "row name=NAME value=N",
         "lists the counters and histograms by their Prometheus names",

@@ -43,11 +43,11 @@ impl PortalStack {
         PortalStack { portal, _hushboxd: hushboxd, ready, box_took }
     }
 
-    pub fn supervisor(&self) -> Hand {
+    pub fn supervisor(&self) -> PortalUser {
         let port = self.ready.rsplit(':').next().unwrap().parse().unwrap();
-        let mut hand = Hand { port, cookies: String::new() };
-        hand.log_in();
-        hand
+        let mut user = PortalUser { port, cookies: String::new() };
+        user.log_in();
+        user
     }
 }
 
@@ -93,7 +93,7 @@ fn write_configs(at: &Path) {
 }
 
 /// HTTP client of a supervisor.
-pub struct Hand {
+pub struct PortalUser {
     pub port: u16,
     pub cookies: String,
 }
@@ -115,7 +115,7 @@ pub fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> 
     text.split_once(before)?.1.split_once(after).map(|(found, _)| found)
 }
 
-impl Hand {
+impl PortalUser {
     pub fn ask(&self, first: &str, more: &str, body: &str) -> Answer {
         let began = Instant::now();
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();

@@ -111,11 +111,11 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
 }
 
 /// Lines sent to each client, in the order of output.
-type Said = Vec<(String, Vec<String>)>;
+type ClientLines = Vec<(String, Vec<String>)>;
 
 impl Script {
     /// Compares the lines with the expected ones and rewrites the block if they differ.
-    fn judge(&mut self, block: &Block, said: &Said, written: Option<&mut String>) -> String {
+    fn judge(&mut self, block: &Block, said: &ClientLines, written: Option<&mut String>) -> String {
         let mut expected: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for line in block.rest.iter().filter(|line| is_expected(line)) {
             let (client, pattern) = line.split_once('<').unwrap();

@@ -1,6 +1,6 @@
 //! Steps of a transcript: clients, clock, phone lines and disk.
 
-use super::{Block, Said, Script, is_client};
+use super::{Block, ClientLines, Script, is_client};
 use crate::sim::SimBox;
 use hushbox::recorder::Peer;
 use protocol::Kind;
@@ -10,18 +10,18 @@ const PING_MS: u64 = 80_000;
 
 impl Script {
     /// Runs a step and returns the lines of all clients.
-    pub(super) fn take_step(&mut self, block: &Block) -> Said {
+    pub(super) fn take_step(&mut self, block: &Block) -> ClientLines {
         let line = block.step;
         let place = format!("{}.txt:{}: {line}", self.name, block.number);
         if line.starts_with('#') || line.trim().is_empty() {
-            return Said::new();
+            return ClientLines::new();
         }
         if let Some(more) = line.strip_prefix("config: ") {
             self.merge(more, false);
         } else if let Some(more) = line.strip_prefix("config+: ") {
             self.merge(more, true);
         } else if let Some((client, said)) = spoken(line) {
-            return self.speaks(client, said);
+            return self.send_line(client, said);
         } else if let Some(client) = line.strip_suffix('!').filter(|word| is_client(word)) {
             let session = self.clients.remove(client).unwrap_or_else(|| panic!("{place}"));
             self.patterns.forget(client);
@@ -37,7 +37,7 @@ impl Script {
         } else {
             self.happens(line).unwrap_or_else(|| panic!("not a step: {place}"));
         }
-        self.everybody("")
+        self.lines_of_all("")
     }
 
     fn sim(&mut self) -> &mut SimBox {
@@ -46,9 +46,9 @@ impl Script {
     }
 
     /// The lines of all clients, starting with the sender.
-    fn everybody(&mut self, first: &str) -> Said {
-        let Some(sim) = &mut self.sim else { return Said::new() };
-        let mut said: Said = Vec::new();
+    fn lines_of_all(&mut self, first: &str) -> ClientLines {
+        let Some(sim) = &mut self.sim else { return ClientLines::new() };
+        let mut said: ClientLines = Vec::new();
         for (client, session) in &self.clients {
             let mut lines = sim.news(*session);
             // Checkpoints arrive at arbitrary points: leave them out of the manual.
@@ -72,7 +72,7 @@ impl Script {
         self.connect(client, Peer { kinds: words.collect(), from: "unix:1000".into(), portal });
     }
 
-    fn speaks(&mut self, client: &str, said: &str) -> Said {
+    fn send_line(&mut self, client: &str, said: &str) -> ClientLines {
         if !self.clients.contains_key(client) {
             let (kinds, from) = (Kind::ALL.to_vec(), "127.0.0.1".to_string());
             self.connect(client, Peer { kinds, from, portal: false });
@@ -80,7 +80,7 @@ impl Script {
         let session = self.clients[client];
         let bytes = unescaped(&self.patterns.spelled(said));
         self.sim().send(session, &bytes);
-        self.everybody(client)
+        self.lines_of_all(client)
     }
 
     /// Runs a step of time, power, phone lines or the disk.

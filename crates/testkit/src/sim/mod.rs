@@ -8,9 +8,11 @@
 
 pub mod audio;
 pub mod disk;
+pub mod network;
 mod restart;
 pub mod site;
 pub mod stored;
+pub mod telephony;
 mod workers;
 
 use crate::rng::Rng;
@@ -30,15 +32,21 @@ use hushbox::store::layout;
 use hushbox::store::seal::{DataKey, Envelope, Identity};
 use hushbox::store::sign::BoxSigningKey;
 use hushbox::time::{MonoTime, Now, WallTime};
+use network::{Network, Place};
 use protocol::{Assembler, InvalidLine, Kind, Piece, Refusal};
 use restart::start;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use telephony::Telephony;
 
 /// 2026-11-22T12:00:00Z.
 const BEGAN: WallTime = WallTime(1_795_348_800_000);
 /// PIN of every technician.
 pub const PIN: &str = "2468";
 const PERIOD_MS: u64 = 20;
+
+fn parse_config(text: &str) -> Config {
+    config::parse(text).unwrap_or_else(|errors| panic!("{errors:#?}")).0
+}
 
 /// Sample of a channel, by its index, at a position.
 type Wave = Box<dyn Fn(usize, u64) -> i16>;
@@ -85,6 +93,10 @@ pub struct SimBox {
     pub silent: bool,
     /// Audio of the boards instead of the pattern.
     pub wave: Option<Wave>,
+    /// What loses packets between the lines and the boards; nothing at first.
+    pub network: Network,
+    /// SIP messages, and slots of RTP boards.
+    pub telephony: Telephony,
     /// Start and position of every silent frame.
     silences: BTreeSet<(u32, u64)>,
     /// File that `config reload` reads; `None` for the unchanged one.
@@ -110,7 +122,18 @@ impl SimBox {
 
     /// Creates a recorder that has just started for the first time, at this wall time.
     pub fn new_at(config: &str, seed: u64, wall: WallTime) -> SimBox {
-        let (config, _) = config::parse(config).unwrap_or_else(|errors| panic!("{errors:#?}"));
+        SimBox::with_config(parse_config(config), seed, wall)
+    }
+
+    /// Creates a recorder that has just started for the first time, after `change` of its
+    /// configuration: for what only a board of another kind can be given in a file.
+    pub fn new_changed(config: &str, seed: u64, change: impl FnOnce(&mut Config)) -> SimBox {
+        let mut config = parse_config(config);
+        change(&mut config);
+        SimBox::with_config(config, seed, BEGAN)
+    }
+
+    fn with_config(config: Config, seed: u64, wall: WallTime) -> SimBox {
         let identities = vec![Identity::generate()];
         let mut disk = SimDisk::default();
         let now = Now { mono: MonoTime(0), wall };
@@ -132,6 +155,8 @@ impl SimBox {
             no_envelopes: false,
             silent: false,
             wave: None,
+            network: Network::new(!seed),
+            telephony: Telephony::default(),
             silences: BTreeSet::new(),
             config_file: None,
             sent: Vec::new(),
@@ -150,6 +175,18 @@ impl SimBox {
         box_key()
     }
 
+    /// The recorder, for what a board or the shell does with it.
+    pub fn recorder_mut(&mut self) -> &mut Recorder {
+        &mut self.recorder
+    }
+
+    /// Reports that a digit sounds on a channel from a position on.
+    pub fn digit(&mut self, index: usize, from: u64, frames: u64) {
+        let (channel, from) = (ChannelIndex(index), hushbox::time::Position(from));
+        self.recorder.note_digit(self.now, channel, from, frames);
+        self.settle();
+    }
+
     /// The recorder, with all state that affects its decisions.
     pub fn recorder(&self) -> &Recorder {
         &self.recorder
@@ -165,12 +202,12 @@ impl SimBox {
     }
 
     /// Connects a client over TLS with this certificate.
-    pub fn knock(&mut self, certificate: Option<[u8; 32]>) -> u32 {
-        self.knock_from("10.0.0.1", certificate)
+    pub fn connect_tls(&mut self, certificate: Option<[u8; 32]>) -> u32 {
+        self.connect_tls_from("10.0.0.1", certificate)
     }
 
     /// Connects a client over TLS from this address.
-    pub fn knock_from(&mut self, from: &str, certificate: Option<[u8; 32]>) -> u32 {
+    pub fn connect_tls_from(&mut self, from: &str, certificate: Option<[u8; 32]>) -> u32 {
         let from = from.to_owned();
         self.connect(|session| Input::TlsAccepted { session, from, certificate })
     }
@@ -296,7 +333,8 @@ impl SimBox {
         assert_eq!(ms % PERIOD_MS, 0, "whole periods");
         for _ in 0..ms / PERIOD_MS {
             self.pass_ms(PERIOD_MS);
-            self.hear(PERIOD_MS);
+            self.capture_audio(PERIOD_MS);
+            self.report_slots();
             self.settle();
         }
     }
@@ -331,7 +369,7 @@ impl SimBox {
     pub fn unplug_ms(&mut self, board: usize, ms: u64, why: LossReason) {
         for _ in 0..ms / PERIOD_MS {
             self.pass_ms(PERIOD_MS);
-            self.hear_but(PERIOD_MS, Some(board));
+            self.capture_audio_except(PERIOD_MS, Some(board));
             let rate = u64::from(self.config.boards[board].rate);
             self.lose(board, rate * PERIOD_MS / 1000, why);
             self.settle();
@@ -343,11 +381,11 @@ impl SimBox {
         self.heads[self.recorder.first_channel(board).unwrap().0]
     }
 
-    fn hear(&mut self, ms: u64) {
-        self.hear_but(ms, None);
+    fn capture_audio(&mut self, ms: u64) {
+        self.capture_audio_except(ms, None);
     }
 
-    fn hear_but(&mut self, ms: u64, unplugged: Option<usize>) {
+    fn capture_audio_except(&mut self, ms: u64, unplugged: Option<usize>) {
         // Wiped as a board wipes its scratch buffer, and never reallocated: tests search memory for
         // captured audio.
         let room = usize::try_from(2 * 96 * ms).unwrap();
@@ -359,6 +397,9 @@ impl SimBox {
             let first = self.recorder.first_channel(board).unwrap().0;
             let frames = u64::from(model.rate) * ms / 1000;
             for (index, channel) in (first..).zip(&model.channels) {
+                if model.sip().is_some() && !self.telephony.is_open(board, index - first) {
+                    continue;
+                }
                 let head = self.heads[index];
                 samples.clear();
                 if self.silent {
@@ -372,8 +413,14 @@ impl SimBox {
                     samples.extend((0..usize::from(channel.sides)).map(sound));
                 }
                 assert!(samples.len() <= room);
-                self.recorder.capture(self.now, ChannelIndex(index), &samples);
-                self.heads[index] += frames;
+                let (boot, sides) = (self.boot, usize::from(channel.sides));
+                let (index, channel) = (ChannelIndex(index), channel.id);
+                let place = Place { boot, index, channel, sides, head };
+                self.network.lose((&mut self.recorder, self.now), place, &mut samples);
+                self.recorder.capture(self.now, index, &samples);
+                self.heads[index.0] += frames;
+                let place = Place { head: head + frames, ..place };
+                self.network.bring_late(&mut self.recorder, place);
             }
         }
     }
@@ -529,6 +576,7 @@ impl SimBox {
                 });
                 self.recorder.handle(self.now, found);
             }
+            output @ (Output::SipSend { .. } | Output::Slot(_)) => self.serve_telephony(output),
             Output::Stopped => self.stopped = true,
             Output::Fatal(text) => self.fatal = Some(text),
         }

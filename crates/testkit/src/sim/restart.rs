@@ -40,6 +40,8 @@ impl SimBox {
         self.recorder = start(&self.config, &mut self.disk, keys, self.now);
         self.heads = vec![0; self.recorder.channel_count()];
         self.clients.clear();
+        self.network.restart();
+        self.telephony.restart();
         // A start that never became durable is not counted.
         self.boot = self.journal().boot() + 1;
         (self.stopped, self.fatal) = (false, None);
@@ -58,6 +60,8 @@ pub(super) fn start(
     let found = recover::recover_store(disk).unwrap();
     let (newest, older) = call_keys.split_first().expect("a call key");
     let call_key = config.store.seal.then(|| DataKey::from_random(*newest));
+    let mut sip_seed = [0; 32];
+    sip_seed[..8].copy_from_slice(&now.wall.0.to_le_bytes());
     let boot = RecoveredState {
         config: config.clone(),
         index: found.index,
@@ -72,6 +76,7 @@ pub(super) fn start(
         anchor: found.needs_checkpoint,
         closed: found.completed,
         screens: found.completed_screens,
+        sip_seed: sip_seed.into(),
     };
     Recorder::new(now, boot).unwrap()
 }

@@ -152,9 +152,21 @@ impl World {
             at = to;
             let known = &self.known;
             let dark = masked_of(&known.masked, (boot, channel), (from, to));
+            let place = (boot, stored.header.channel);
+            if run.fate.is_stored() {
+                assert_eq!(dark, 0, "{id}: masked frames of {from}..{to} are stored");
+            }
             match run.fate {
-                Fate::Stored => {
-                    assert_eq!(dark, 0, "{id}: masked frames of {from}..{to} are stored");
+                Fate::Stored => {}
+                Fate::SideLost(side, why) => {
+                    let told = self.told_lost(place, side.index(), (from, to), Some(why));
+                    assert_eq!(told, to - from, "{id}: {from}..{to} {side:?} lost ({why:?})");
+                }
+                Fate::Lost(why) if why.is_of_packets() => {
+                    for side in 0..usize::from(stored.header.sides) {
+                        let told = self.told_lost(place, side, (from, to), None);
+                        assert_eq!(told, to - from, "{id}: {from}..{to} side {side} lost");
+                    }
                 }
                 Fate::Lost(LossReason::Board) => {
                     let unplugged = &self.known.unplugged;
@@ -183,6 +195,17 @@ impl World {
                 }
             }
         }
+    }
+
+    /// How many frames of a range the network told as lost on one side.
+    fn told_lost(
+        &self,
+        (boot, channel): (u32, u16),
+        side: usize,
+        range: (u64, u64),
+        why: Option<LossReason>,
+    ) -> u64 {
+        self.sim.network.told_lost((boot, channel, side), range, why)
     }
 
     /// Searches every byte offset of every file for samples of each mask.

@@ -161,7 +161,7 @@ pub fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
 impl World {
     pub fn new(site: WorldSettings, seed: u64) -> World {
         let sim = SimBox::new(&site.config(), seed);
-        let mut house = World {
+        let mut world = World {
             sim,
             site,
             known: Known::default(),
@@ -173,8 +173,8 @@ impl World {
             said: 0,
             losses: Vec::new(),
         };
-        house.arrive();
-        house
+        world.arrive();
+        world
     }
 
     /// Connects all clients.

@@ -10,6 +10,19 @@ use super::{
 };
 use crate::audio::span::{Fate, Run};
 
+/// What the samples of one frame are masked with, by side: all bits, or none if it is not stored.
+type SideMasks = [u16; 2];
+
+fn side_masks(fate: Fate) -> SideMasks {
+    let mut masks = if fate.is_stored() { [u16::MAX; 2] } else { [0; 2] };
+    fate.lost_side().into_iter().for_each(|side| masks[side.index()] = 0);
+    masks
+}
+
+fn is_stored(masks: &SideMasks) -> bool {
+    *masks != [0; 2]
+}
+
 /// One libopus decoder, and the fates that wait for their samples.
 pub(crate) struct OpusDecoder {
     inner: opusic_c::Decoder,
@@ -19,10 +32,10 @@ pub(crate) struct OpusDecoder {
     count: u64,
     /// Output of libopus for the last packet.
     samples: Vec<u16>,
-    /// Per frame of the current grid frame: whether it is stored.
-    stored: Vec<bool>,
+    /// Per frame of the current grid frame: which sides are stored.
+    stored: Vec<SideMasks>,
     /// The same for the frames that the next packet yields first.
-    waiting: Vec<bool>,
+    waiting: Vec<SideMasks>,
     /// The last grid frame had stored audio.
     had_audio: bool,
     missing_frames: u64,
@@ -75,7 +88,7 @@ impl OpusDecoder {
             while left > 0 {
                 let part = left.min(self.layout.frame_count - self.stored.len());
                 let filled = self.stored.len() + part;
-                self.stored.resize(filled, run.fate == Fate::Stored);
+                self.stored.resize(filled, side_masks(run.fate));
                 left -= part;
                 if filled == self.layout.frame_count {
                     self.decode_grid_frame(packet(&mut rest)?, out)?;
@@ -104,7 +117,7 @@ impl OpusDecoder {
 
     /// Decodes one grid frame, with its fates in `stored`, and clears `stored`.
     fn decode_grid_frame(&mut self, packet: &[u8], out: &mut Vec<i16>) -> Result<(), CodecError> {
-        let any_stored = self.stored.contains(&true);
+        let any_stored = self.stored.iter().any(is_stored);
         if packet.is_empty() && any_stored {
             return Err(CodecError::MissingPacket { grid_frame: self.count });
         }
@@ -129,7 +142,7 @@ impl OpusDecoder {
 
     fn append_waiting(&mut self, there: bool, out: &mut Vec<i16>) {
         if !there {
-            let missing = self.waiting.iter().filter(|stored| **stored).count();
+            let missing = self.waiting.iter().filter(|masks| is_stored(masks)).count();
             self.missing_frames += missing as u64;
             self.samples.fill(0);
         }
@@ -150,11 +163,10 @@ impl OpusDecoder {
     }
 }
 
-/// Appends the stored frames, and zeros for the others; `samples` may be longer.
-fn append_frames(stored: &[bool], (samples, sides): (&[u16], usize), out: &mut Vec<i16>) {
+/// Appends the stored sides of frames, and zeros for the others; `samples` may be longer.
+fn append_frames(stored: &[SideMasks], (samples, sides): (&[u16], usize), out: &mut Vec<i16>) {
     assert!(samples.len() >= stored.len() * sides);
-    for (frame, stored) in samples.chunks_exact(sides).zip(stored) {
-        let mask = if *stored { u16::MAX } else { 0 };
-        out.extend(frame.iter().map(|sample| (sample & mask).cast_signed()));
+    for (frame, masks) in samples.chunks_exact(sides).zip(stored) {
+        out.extend(frame.iter().zip(masks).map(|(sample, mask)| (sample & mask).cast_signed()));
     }
 }
