@@ -8,8 +8,7 @@ const MS: u64 = 8;
 /// Two agents, each with a phone; 1002 has no agent unless `owned`. The board masks digits.
 fn site(owned: bool) -> Site {
     let site = Site::new().store("seal = false").audio("holdback_ms = 1500");
-    let site =
-        site.role("agent", "record.start record.stop blackout blackout.stop.any records.own");
+    let site = site.role("agent", "record.start record.stop blackout records.own");
     let site = site.role("boss", "records.all record.others blackout.others");
     let phones = if owned { "1001 1002" } else { "1001" };
     site.agent("jdoe", phones, "agent").agent("eve", "", "boss")

@@ -27,6 +27,7 @@ mod random_screens;
 mod random_world;
 mod recall;
 mod recording_clients;
+mod redaction;
 mod reload;
 mod retention;
 mod schedules;

@@ -130,7 +130,7 @@ fn run(seed: u64, step_now: &mut usize) -> Vec<u64> {
     for step in 0..STEPS {
         *step_now = step;
         if has_network && network.one_in(8) {
-            house.sim.network.loses_one_in = *network.pick(&[0, 1, 3, 10, 50]);
+            house.sim.network.loses_one_in = *network.pick(&[0, 6, 15, 50]);
         }
         act(&mut house, &mut rng, step);
         let ms = *rng.pick(&[0, 20, 100, 500, 1200]);

@@ -269,7 +269,11 @@ impl Turns {
                 self.closed += 1;
                 None
             }
-            Job::Read { .. } | Job::Remove { .. } | Job::TryCreate { .. } => None,
+            Job::Read { .. }
+            | Job::Remove { .. }
+            | Job::Overwrite { .. }
+            | Job::Replace { .. }
+            | Job::TryCreate { .. } => None,
         });
     }
 
