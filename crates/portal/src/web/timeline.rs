@@ -4,7 +4,6 @@ use super::records::{SEALED_TEXT, value_or_empty};
 use super::waveform;
 use crate::media::sealed_facts;
 use crate::site_time::{SiteZone, after_ms};
-use crate::web::waveform;
 use jiff::Timestamp;
 use protocol::client::Pairs;
 
