@@ -2,8 +2,8 @@
 //!
 //! `Daemon` is the real daemon as a process, `SimBox` the recorder without hardware. `World` and
 //! `RandomActors` are clients around a `SimBox`. `pty`, `browser`, `desktop`, `display` and `vm`
-//! provide terminals, browsers, desktops, workstations and the appliance. `store_fixture` and
-//! `load` write stores and generate loads.
+//! provide terminals, browsers, desktops, workstations and the appliance. `sip` and `rtp` are
+//! recording clients. `store_fixture` and `load` write stores and generate loads.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,9 +24,11 @@ mod programs;
 pub mod pty;
 pub mod random_actors;
 pub mod rng;
+pub mod rtp;
 pub mod screen_client;
 pub mod script;
 pub mod sim;
+pub mod sip;
 pub mod store_fixture;
 pub mod svg;
 pub mod video_player;

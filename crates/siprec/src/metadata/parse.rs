@@ -288,8 +288,7 @@ impl Reader {
         }
     }
 
-    /// Sets the role of the participant whose address has the user part of `address`, and the
-    /// other role for the only other one.
+    /// Sets the role of the participant whose address has the user part of `address`.
     fn set_role_of(&mut self, address: Option<&str>, role: CallRole) {
         let wanted = Address::parse(address.unwrap_or_default());
         let Some(user) = wanted.user() else { return };
@@ -304,10 +303,8 @@ impl Reader {
 
     fn set_role(&mut self, role: CallRole, is_wanted: impl Fn(&Participant) -> bool) {
         let participants = &mut self.metadata.participants;
-        let Some(index) = participants.iter().position(is_wanted) else { return };
-        participants[index].role = Some(role);
-        if participants.len() == 2 {
-            participants[1 - index].role.get_or_insert(role.opposite());
+        if let Some(participant) = participants.iter_mut().find(|one| is_wanted(one)) {
+            participant.role = Some(role);
         }
     }
 

@@ -54,6 +54,9 @@ fn each_dialect_gives_participants_streams_and_associations() {
         assert_eq!(metadata.streams.len(), streams, "{dialect:?}");
         assert_eq!(metadata.participant_sessions.len(), 2, "{dialect:?}");
         assert_eq!(metadata.participant_streams.len(), 2, "{dialect:?}");
+        let session = &metadata.sessions[0].id;
+        assert!(metadata.participant_sessions.iter().all(|one| one.session == *session));
+        assert!(metadata.streams.iter().all(|one| one.session.as_ref() == Some(session)));
         for association in &metadata.participant_streams {
             let id = &association.send[0];
             assert!(metadata.streams.iter().any(|stream| stream.id == *id), "{dialect:?}");
