@@ -102,6 +102,7 @@ impl Recorder {
             add("hushbox_sip_copies_total", sip.counters.copies);
             add("hushbox_sip_refused_total", sip.counters.refused);
             add("hushbox_sip_problems_total", sip.counters.problems);
+            add("hushbox_sip_strangers_total", sip.counters.strangers);
             add("hushbox_sip_digits_total", sip.counters.digits);
             add("hushbox_sip_unreadable_total", statistics.unreadable);
             add("hushbox_sip_transactions", statistics.transactions as u64);
