@@ -122,11 +122,13 @@ run: setup-build ## build the box and start it here, in the foreground; Ctrl-C s
 	@exec $(TARGET)/release/hushboxd --config $(CONFIG)
 
 # Tests use the release profile, which keeps assertions and overflow checks. So the tests check what
-# ships, and cargo compiles everything once.
+# ships, and cargo compiles everything once. Every target for tests names the whole workspace: another
+# selection has other features, and compiles most dependencies again. For the same reason the
+# independent checks take the programs that the tests have built.
 test: setup ## run all tests, and the independent checks if present
 	cargo test --workspace --no-fail-fast $(PROFILE) $(TEST_FLAGS)
 	@if [ -x $(CHECKS)/records ]; then \
-		line=$$(HUSHBOX_TARGET=$(abspath $(TARGET)) $(CHECKS)/records); code=$$?; \
+		line=$$(HUSHBOX_TARGET=$(abspath $(TARGET)) HUSHBOX_NOBUILD=1 $(CHECKS)/records); code=$$?; \
 		echo "records: $$line"; exit $$code; \
 	fi
 
@@ -150,7 +152,7 @@ check: setup ## check formatting, lints, documentation and service hardening
 	cargo test --workspace $(PROFILE) --test lint
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps $(PROFILE)
 	@if command -v systemd-analyze >/dev/null; then \
-		for unit in packaging/systemd/hushboxd.service packaging/systemd/hushbox-portal.service; do \
+		for unit in packaging/systemd/*.service; do \
 			systemd-analyze security --offline=true --threshold=20 --no-pager $$unit | tail -n 1; \
 			systemd-analyze security --offline=true --threshold=20 --no-pager $$unit >/dev/null \
 				|| exit 1; \
@@ -158,7 +160,7 @@ check: setup ## check formatting, lints, documentation and service hardening
 	else echo 'check: systemd-analyze not found: the services were NOT rated'; fi
 
 deb: setup-build ## build the Debian package for this machine, in target/deb
-	cargo build $(PROFILE) -p hushbox -p hushbox-cli
+	cargo build $(PROFILE) -p hushbox -p hushbox-cli -p cti
 	packaging/deb/build $$(dpkg --print-architecture) $(TARGET)/release $(TARGET)/deb
 
 # DESTDIR=… unpacks the files into that folder, without a user and without a service.
@@ -171,7 +173,7 @@ install: deb ## install or upgrade the service here (as root); DESTDIR=… only 
 ARCH ?= amd64
 image: setup-image ## build the appliance's disk image (as root), in target/image (ARCH=amd64, arm64)
 	if [ $(ARCH) = "$$(dpkg --print-architecture)" ]; then \
-		cargo build $(PROFILE) -p hushbox -p hushbox-cli && \
+		cargo build $(PROFILE) -p hushbox -p hushbox-cli -p cti && \
 		packaging/deb/build $(ARCH) $(TARGET)/release $(TARGET)/deb; \
 	else packaging/image/cross $(ARCH) $(TARGET); fi
 	packaging/image/build $(ARCH) $$(ls -t $(TARGET)/deb/hushbox_*_$(ARCH).deb | head -n 1) \
@@ -215,8 +217,8 @@ fuzz: setup ## feed mutated input to every parser (FUZZ_SECONDS=600)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --workspace $(PROFILE) --test store fuzz -- --nocapture
 
 scan: setup-scan setup ## attack a real portal with tests and a vulnerability scanner
-	cargo test $(PROFILE) -p portal --test stories security -- --nocapture
-	cargo test $(PROFILE) -p portal --test stories scanner -- --ignored --nocapture
+	cargo test --workspace $(PROFILE) --test stories security -- --nocapture
+	cargo test --workspace $(PROFILE) --test stories scanner -- --ignored --nocapture
 
 requirements-coverage: ## list each requirement with its tests, in target/requirements-coverage.md
 	cargo test --workspace $(PROFILE) --test lint every_requirement_has_a_test -- --nocapture

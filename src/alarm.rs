@@ -220,7 +220,8 @@ const TABLE: [CodeInfo; 37] = [
         Severity::Critical,
         "A press for a blackout reached the box too late, and the recording keeps what was said \
          before. The text names the recording and the times. Check the network of the agent's \
-         workstation, and let a supervisor listen to these seconds",
+         workstation, and let a supervisor listen to these seconds. Who has the permission \
+         `redact` can remove them for good, which clears the alarm",
     ),
     event_alarm(
         AlarmCode::SipStranger,

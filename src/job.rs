@@ -47,6 +47,18 @@ pub enum Job {
     Remove {
         path: String,
     },
+    /// Write zeros over bytes of an existing file, durably.
+    Overwrite {
+        path: String,
+        offset: u64,
+        length: u64,
+    },
+    /// Let the file `new` take the place of the one at `path`. If `new` does not exist, an earlier
+    /// attempt has already done it.
+    Replace {
+        new: String,
+        path: String,
+    },
     /// Query the free space of the data file system.
     QueryFreeSpace,
     /// Create a file and remove it again.
@@ -87,6 +99,14 @@ pub enum Completion {
     },
     Removed {
         path: String,
+        result: Result<(), DiskError>,
+    },
+    /// Result of `Job::Overwrite`.
+    Overwritten {
+        result: Result<(), DiskError>,
+    },
+    /// Result of `Job::Replace`.
+    Replaced {
         result: Result<(), DiskError>,
     },
     /// Result of `Job::TryCreate`.

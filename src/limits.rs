@@ -202,6 +202,20 @@ pub const SUMMARY_READ_BYTES_MAX: usize = 64 << 20;
 const _: () = assert!(SUMMARY_READ_BYTES_MAX > (1 << 16) * 128 * 6);
 const _: () = assert!(RETENTION_INTERVAL_MS < 3_600_000);
 
+/// Bytes of a file that is written again without a range: in one read, and not yet durable. The
+/// loop checks and hashes a piece in less than a millisecond, and a sync of four pieces of a slow
+/// disk (10 MB/s) takes 50 ms, so audio is not delayed.
+pub const REDACTION_PIECE_BYTES: usize = 128 << 10;
+pub const REDACTION_UNSYNCED_BYTES_MAX: usize = 4 * REDACTION_PIECE_BYTES;
+
+/// How much a removed range is widened in the screen, in ms: card and system have clocks of their
+/// own. Also a thousandth of the time since the screen began.
+pub const REDACTION_MARGIN_MS: u64 = 1000;
+
+/// The latest end of a removed range after the recording's start, in ms: 1000 days.
+pub const REDACTION_MS_MAX: u64 = 1000 * 24 * 3_600_000;
+const _: () = assert!((REDACTION_MS_MAX as u128) * (RATE_MAX as u128) < 1 << 63);
+
 /// Retry interval in ms for removing a file or replacing a call key.
 pub const REMOVE_RETRY_MS: u64 = 5000;
 

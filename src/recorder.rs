@@ -300,6 +300,7 @@ pub struct Recorder {
     reader: session::library::ArchiveReader,
     call_key: Option<DataKey>,
     retention: journal::retention::Retention,
+    redactions: journal::redaction::Redactions,
     screens: screen::Screens,
     new_files: recording::new_files::NewFiles,
     /// The SIPREC servers, one for each board of kind `sip`.
@@ -437,6 +438,7 @@ impl Recorder {
         self.clear_released_channels();
         self.update_screens(now);
         self.delete_due_records(now);
+        self.advance_redaction(now);
         self.try_new_files(now);
     }
 
@@ -449,6 +451,7 @@ impl Recorder {
             (Timer::Screens, self.screens.next_deadline(now)),
             // These may have to wait for an event although their time has come.
             (Timer::Retention, self.retention.next_deadline().filter(later)),
+            (Timer::Redaction, self.redactions.next_deadline().filter(later)),
             (Timer::Archive, self.archive.next_deadline().filter(later)),
             (Timer::Stop, self.admin.stop_deadline().filter(later)),
             (Timer::NewFiles, self.new_files.next_trial().filter(later)),

@@ -17,7 +17,7 @@ use testkit::load::numbers::{Series, head, percentiles, row};
 use testkit::load::plan::{LoadPlan, RATE, device};
 use testkit::load::{ask_until_ok, await_all, position_of_all};
 
-const PLAN: LoadPlan = LoadPlan { channels: 64, codec: "opus" };
+const PLAN: LoadPlan = LoadPlan { channels: 64, codec: "opus", sides: 1 };
 const STARTS: usize = 7;
 const FACTS: usize = 10_000;
 const PRESSES: usize = 200;

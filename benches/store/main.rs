@@ -28,7 +28,7 @@ use testkit::load::plan::{LoadPlan, RATE, device};
 use testkit::load::{ask_until_ok, await_all};
 use year::{DAYS, Year};
 
-const PLAN: LoadPlan = LoadPlan { channels: 64, codec: "opus" };
+const PLAN: LoadPlan = LoadPlan { channels: 64, codec: "opus", sides: 1 };
 const STARTS: usize = 9;
 const LISTINGS: usize = 50;
 const CLIENTS: [usize; 3] = [1, 16, 64];

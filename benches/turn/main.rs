@@ -30,7 +30,11 @@ fn main() {
     percentiles("opus, no blackout and 16 of them", &turns, &[50, 90, 99, 100]);
     head("a turn with the other codecs, microseconds", &["median", "min", "max"]);
     for (codec, channels) in [("ulaw", 64), ("pcm", 64), ("pcm", 16), ("pcm", 256)] {
-        plain(LoadPlan { channels, codec });
+        plain(LoadPlan { channels, codec, sides: 1 }, 0);
+    }
+    head("calls with two legs, microseconds a turn", &["median", "min", "max"]);
+    for (channels, loses_one_in) in [(250, 0), (1000, 0), (1000, 50), (2000, 0)] {
+        plain(LoadPlan { channels, codec: "ulaw", sides: 2 }, loses_one_in);
     }
     allocations();
 }
@@ -52,7 +56,7 @@ fn open_blackouts(turns: &mut Turns, count: u16) {
 
 /// Alternates the recorder with Opus and bare libopus; adds the cost of each turn to `each`.
 fn opus(blackouts: u16, each: &mut Series) {
-    let mut turns = Turns::recording(LoadPlan { channels: CHANNELS, codec: "opus" });
+    let mut turns = Turns::recording(LoadPlan { channels: CHANNELS, codec: "opus", sides: 1 });
     open_blackouts(&mut turns, blackouts);
     let coded = usize::from(CHANNELS - blackouts);
     let mut bare = Bare::new(coded);
@@ -112,11 +116,14 @@ fn bare_block(bare: &mut Bare, turns: &Turns, at: usize, channels: usize) -> f64
 }
 
 /// Measures the codecs whose own cost is small, so that the recorder's cost remains.
-fn plain(plan: LoadPlan) {
+fn plain(plan: LoadPlan, loses_one_in: usize) {
     let mut turns = Turns::recording(plan);
+    turns.loses_one_in = loses_one_in;
+    turns.turns(HOLDBACK_TURNS);
     let (mut cost, mut each) = (Series::default(), Series::default());
     (0..60).for_each(|_| cost.push(box_block(&mut turns, &mut each) / BLOCK as f64));
-    row(&format!("{}, {} channels", plan.codec, plan.channels), &cost);
+    let lost = if loses_one_in > 0 { ", 2 % of the packets lost" } else { "" };
+    row(&format!("{}, {} channels{lost}", plan.codec, plan.channels), &cost);
 }
 
 /// Counts heap allocations in steady state, by part of the turn.
@@ -128,7 +135,7 @@ fn allocations() {
         ("turn: deadlines, release, codec, seal, journal", Turns::end_turn),
         ("outputs go out", Turns::hand_out),
     ];
-    let mut turns = Turns::recording(LoadPlan { channels: CHANNELS, codec: "opus" });
+    let mut turns = Turns::recording(LoadPlan { channels: CHANNELS, codec: "opus", sides: 1 });
     open_blackouts(&mut turns, BLACKOUTS);
     let mut counts = [0; 4];
     for _ in 0..500 {

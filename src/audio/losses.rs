@@ -25,11 +25,11 @@ pub struct LossList {
 }
 
 impl LossList {
-    /// Creates a list for a ring of this many grid frames. One packet of 20 ms in eight may be
-    /// lost by itself: four times a loss of 2 % that no packet shares with its neighbour.
+    /// Creates a list for a ring of this many grid frames. One packet of 20 ms in four may be lost
+    /// by itself: twelve times a loss of 2 % that no packet shares with its neighbour.
     #[must_use]
     pub fn for_grid_frames(count: usize) -> LossList {
-        let capacity = RANGES_MIN.max(count / 8);
+        let capacity = RANGES_MIN.max(count / 4);
         LossList { ranges: VecDeque::with_capacity(capacity), capacity }
     }
 
@@ -184,11 +184,11 @@ mod tests {
     fn two_percent_of_single_packets_fit_for_the_longest_holdback() {
         let grid_frames = 63_000 / 20;
         let mut list = LossList::for_grid_frames(grid_frames);
-        let singles: Vec<u64> = (0..grid_frames as u64).filter(|n| n % 16 == 0).collect();
+        let singles: Vec<u64> = (0..grid_frames as u64).filter(|n| n % 5 == 0).collect();
         for n in &singles {
             list.add(Position(n * 160), Position((n + 1) * 160), NET, Position(0));
         }
-        assert!(singles.len() > 3 * grid_frames / 50);
+        assert!(singles.len() > 9 * grid_frames / 50);
         assert_eq!(list.ranges.len(), singles.len());
     }
 }

@@ -200,8 +200,9 @@ impl Ring {
         self.lost.iter_mut().for_each(LossList::clear);
     }
 
-    /// Reads `frames` frames from `from` on through both masks. Returns fewer if their fate
-    /// changes more than `RUNS_MAX` times. Call `wipe_scratch` after using the audio.
+    /// Reads `frames` frames from `from` on through both masks. If their fate changes more often
+    /// than `RUNS_MAX` allows, as only a stranger's packets can do, the rest counts as lost. Call
+    /// `wipe_scratch` after using the audio.
     pub fn read_cleared(
         &mut self,
         from: Position,
@@ -215,6 +216,11 @@ impl Ring {
         while at < end && !self.runs.is_full() {
             let (fate, until) = self.fate_at(at, masks);
             let stop = until.map_or(end, |until| until.min(end));
+            let joins = self.runs.last().is_some_and(|run| run.fate == fate);
+            let (fate, stop) = match joins || self.runs.len() < RUNS_MAX - 1 {
+                true => (fate, stop),
+                false => (Fate::Lost(LossReason::Network), end),
+            };
             let count = u32::try_from(stop.frames_since(at)).unwrap_or(u32::MAX);
             let joined = self.runs.last_mut().filter(|run| run.fate == fate);
             match joined {

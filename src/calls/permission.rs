@@ -13,9 +13,9 @@ pub fn words() -> String {
 }
 
 /// Bit of `update.1`; permissions that are no field come before it.
-const FIRST_FIELD_BIT: u8 = 16;
+const FIRST_FIELD_BIT: u8 = 32;
 
-fn bit(permission: Permission) -> u32 {
+fn bit(permission: Permission) -> u64 {
     if let Permission::Update(field) = permission {
         assert!((1..=protocol::permission::FIELDS).contains(&field), "field {field}");
         return 1 << (FIRST_FIELD_BIT + field - 1);
@@ -27,7 +27,7 @@ fn bit(permission: Permission) -> u32 {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Permissions(u32);
+pub struct Permissions(u64);
 
 impl Permissions {
     pub fn insert(&mut self, permission: Permission) {

@@ -128,6 +128,7 @@ impl Recorder {
             timers: super::Timers::default(),
             reader: library::ArchiveReader::default(),
             retention: Retention::default(),
+            redactions: crate::recorder::journal::redaction::Redactions::default(),
             screens: crate::recorder::screen::Screens::default(),
             new_files: super::recording::new_files::NewFiles::default(),
             sip: crate::recorder::sip::make_boards(&config, &boot.sip_seed),

@@ -2,11 +2,12 @@
 //!
 //! `Journal` has the storage (the journal's bytes and all disk jobs), the index that the facts
 //! make, the events of `watch`, and the alarms. It decides nothing about calls or recordings.
-//! `retention` and `expiry` delete old records.
+//! `retention` and `expiry` delete old records, `redaction` removes ranges of them.
 
 mod checkpoints;
 pub(super) mod clock;
 pub(super) mod expiry;
+pub(super) mod redaction;
 pub(super) mod retention;
 pub mod storage;
 mod unsynced;
@@ -16,7 +17,7 @@ pub use storage::{Storage, StorageEvent};
 use crate::alarm::{AlarmCode, Alarms};
 use crate::job::Ticket;
 use crate::store::fact::Fact;
-use crate::store::index::Index;
+use crate::store::index::{Index, NotedAlarm};
 use crate::time::Now;
 use crate::trace::{Trace, TraceEvent};
 use clock::ClockSegment;
@@ -65,6 +66,16 @@ impl Journal {
         }
         let (number, subject, text) = (code.number(), subject.to_owned(), text.to_owned());
         self.append(now, Fact::AlarmRaised { number, subject, text });
+    }
+
+    /// Clears an event alarm about one subject, because its cause is over.
+    pub fn resolve_event_alarm(&mut self, now: Now, code: AlarmCode, subject: &str) {
+        self.clear_alarm(now, code, subject);
+        let (number, subject) = (code.number(), subject.to_owned());
+        let same = |noted: &NotedAlarm| (noted.number, &noted.subject) == (number, &subject);
+        if self.index.alarms().iter().any(same) {
+            self.append(now, Fact::AlarmResolved { number, subject });
+        }
     }
 
     /// Clears a state alarm.

@@ -20,6 +20,7 @@ use crate::audio::span::Run;
 use crate::calls::directory::AgentIndex;
 use crate::id::RecordingId;
 use crate::job::{FileId, Ticket};
+use crate::limits;
 use crate::store::fact::{CallNumber, RecordReasons, RecordingEnd};
 use crate::store::media::{FinishedFile, MediaWriter, SpanAccumulator};
 use crate::store::seal::DataKey;
@@ -45,7 +46,8 @@ impl Chunk {
     /// An empty chunk with capacity for `bytes` of payload.
     #[must_use]
     pub fn with_room(bytes: usize) -> Chunk {
-        Chunk { from: Position(0), runs: Vec::with_capacity(8), payload: Vec::with_capacity(bytes) }
+        let runs = Vec::with_capacity(limits::CHUNK_RUNS_MAX);
+        Chunk { from: Position(0), runs, payload: Vec::with_capacity(bytes) }
     }
 
     /// Replaces the contents by a copy.

@@ -31,6 +31,8 @@ pub(super) enum Timer {
     Screens,
     /// Records expire, and refused removals are retried.
     Retention,
+    /// A file without a removed range is put in its place again.
+    Redaction,
     /// Closing days is retried.
     Archive,
     /// An orderly stop is given up because the disk has failed.

@@ -396,6 +396,57 @@ pub enum Fact {
     /// The metadata document that a recording client sent for the call (SIPREC), as it came,
     /// sealed under the recording's data key.
     CallMetadata { id: RecordingId, document: SealedBytes },
+    /// When the screen of a call began: the same moment on its recording's channel, and in
+    /// milliseconds since the daemon started.
+    ScreenAligned { id: RecordingId, audio: Position, screen: Position },
+    /// A range of a recording was removed for good.
+    Redacted(Box<Redaction>),
+    /// The cause of one event alarm is over.
+    AlarmResolved { number: u16, subject: String },
+}
+
+/// The removal of a range from one file of a recording. The new file replaces the old one once this
+/// fact is durable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redaction {
+    /// Stamp of the recording's start, which determines the paths of its files.
+    pub began_at: WallTime,
+    /// Whether this is the file of the call's screen.
+    pub is_screen: bool,
+    pub by: String,
+    pub reason: String,
+    /// What was asked for, as positions of the file.
+    pub from: Position,
+    pub to: Position,
+    /// The whole chunks that the range touches, as positions of the file.
+    pub removed_from: Position,
+    pub removed_to: Position,
+    /// Frames that were stored and are masked now.
+    pub removed_frames: u64,
+    /// Digest and size of the file before.
+    pub digest_before: [u8; 32],
+    pub size_before: u64,
+    /// The bytes of the removed chunks in the old file: offset and length.
+    pub old_bytes: (u64, u64),
+    /// The file from now on; its end is that of the old file.
+    pub file: RecordingEnded,
+}
+
+impl Redaction {
+    /// The recording.
+    #[must_use]
+    pub fn id(&self) -> RecordingId {
+        self.file.id
+    }
+
+    /// The path of the replaced file, relative to the data directory.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self.is_screen {
+            true => crate::store::layout::screen_path(self.began_at, self.id()),
+            false => crate::store::layout::media_path(self.began_at, self.id()),
+        }
+    }
 }
 
 /// A fact and the time at which it was appended.

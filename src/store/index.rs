@@ -14,6 +14,7 @@ mod clock;
 mod enrolments;
 mod filter;
 mod record;
+mod redactions;
 mod retire;
 #[cfg(test)]
 mod tests;
@@ -24,9 +25,10 @@ pub use clock::{ClockCorrection, ClockHistory};
 pub use enrolments::Enrolments;
 pub use filter::{RecordFacets, RecordFilter, number_matches};
 pub use record::{
-    BlackoutSpan, Deletion, FETCH_ENTRIES_MAX, FetchEntry, FieldChange, Record, ScreenRecord,
-    UnmaskedRange,
+    BlackoutSpan, Deletion, FETCH_ENTRIES_MAX, FetchEntry, FieldChange, Record, RemovedRange,
+    ScreenRecord, UnmaskedRange,
 };
+pub use redactions::LastRedaction;
 pub use retire::{LateFact, RetainedState};
 
 use crate::id::RecordingId;
@@ -65,6 +67,8 @@ pub struct Index {
     enrolments: Enrolments,
     clock: ClockHistory,
     alarms: NotedAlarms,
+    /// The newest removal of a range; only its new file may still wait to replace the old one.
+    last_redaction: Option<LastRedaction>,
     boot: u32,
     is_stopped: bool,
     last_sequence: u64,
@@ -103,8 +107,11 @@ impl Index {
     /// Applies the entry with this sequence, located at `place`.
     pub fn apply_at(&mut self, sequence: u64, place: Locator, entry: &JournalEntry) {
         // Looking up a record applies old entries, which the clock history already includes.
-        if sequence > self.last_sequence && self.clock.apply(sequence, entry) {
-            self.correct_records();
+        if sequence > self.last_sequence {
+            if self.clock.apply(sequence, entry) {
+                self.correct_records();
+            }
+            self.note_redaction(&entry.fact);
         }
         self.last_sequence = self.last_sequence.max(sequence);
         self.current_entry = (sequence, place);
@@ -151,6 +158,12 @@ impl Index {
             Fact::SipDialog(dialog) => self.apply_dialog(dialog),
             // Only the journal holds the document; the record knows where it is.
             Fact::CallMetadata { id, .. } => self.change_record(*id, |_| {}),
+            Fact::ScreenAligned { id, audio, screen } => {
+                self.apply_alignment(*id, (*audio, *screen))
+            }
+            Fact::Redacted(redaction) => {
+                self.change_record(redaction.id(), |record| record.add_removed(at, redaction));
+            }
             Fact::Protected { id, on, .. } => {
                 self.change_retention(*id, |record| record.is_protected = *on)
             }
@@ -165,6 +178,7 @@ impl Index {
                 self.alarms.raise(at, *number, subject, text);
             }
             Fact::AlarmCleared { number, .. } => self.alarms.clear(*number),
+            Fact::AlarmResolved { number, subject } => self.alarms.resolve(*number, subject),
             Fact::ConfigChanged { .. }
             | Fact::ClockStepped { .. }
             | Fact::ClockConfirmed { .. } => {}
@@ -339,8 +353,9 @@ impl Index {
 
     /// Sets a record's screen, or the end of its screen.
     fn apply_screen(&mut self, id: RecordingId, ended: Option<&RecordingEnded>) {
-        let screen = ScreenRecord { ended: ended.cloned() };
-        self.change_record(id, |record| record.screen = Some(screen));
+        self.change_record(id, |record| {
+            record.screen.get_or_insert_default().ended = ended.cloned();
+        });
         let known = self.records.contains_key(&id);
         if known && ended.is_none() {
             self.running_screens.insert(id)

@@ -36,6 +36,8 @@ pub const SERVER: &str = "tls/server.crt";
 pub const SERVER_KEY: &str = "tls/server.key";
 /// Copy of the last configuration that the daemon ran on.
 pub const LAST_CONFIG: &str = "config.last-good.toml";
+/// The new file of a recording from which a range is being removed, until it replaces the old one.
+pub const REDACTED: &str = "media/redacted.tmp";
 /// Lock file, held by the daemon that owns the directory.
 pub const LOCK: &str = "lock";
 

@@ -11,6 +11,7 @@
 mod expected;
 mod format;
 mod read;
+mod redact;
 mod screen;
 mod spans;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod write;
 
 pub use expected::{ExpectedMedia, MediaMismatch};
 pub use read::{MediaReader, MediaScan, TrailerInfo, chunks, scan};
+pub use redact::{MediaRedactor, RedactError, RedactedFile};
 pub use screen::{DERIVED_KEY_MARKER, SEGMENT_HEAD_BYTES, ScreenSegment};
 pub use spans::SpanAccumulator;
 pub use write::MediaWriter;
@@ -114,7 +116,7 @@ pub enum MediaError {
     #[error(
         "media format version {found}; this program reads versions {} to {}",
         format::VERSION_1,
-        format::VERSION
+        format::VERSION_REDACTED
     )]
     Version { found: u16 },
     #[error("the header has invalid values: {rate} frames/s, {sides} sides")]

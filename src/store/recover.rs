@@ -14,7 +14,7 @@ use crate::store::archive;
 use crate::store::archive::Catalogue;
 use crate::store::damage::Tail;
 use crate::store::fact::{RecordingEnd, RecordingEnded};
-use crate::store::index::{Index, Record};
+use crate::store::index::{Index, LastRedaction, Record};
 use crate::store::journal::{JournalError, JournalState, JournalWriter};
 use crate::store::journal_files::{JournalFiles, JournalPart};
 use crate::store::media::MediaMismatch;
@@ -53,6 +53,15 @@ pub trait StoreFs {
     /// # Errors
     /// When the file cannot be written; `Unsupported` for read-only stores.
     fn replace_file(&mut self, _path: &str, _bytes: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Writes zeros over `old_bytes` (offset and length) of the file at `path`, then lets the file
+    /// `new` take its place, durably.
+    ///
+    /// # Errors
+    /// When a file cannot be written or renamed; `Unsupported` for read-only stores.
+    fn replace_with(&mut self, _path: &str, _new: &str, _old: (u64, u64)) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -137,6 +146,7 @@ pub fn recover_store<F: StoreFs>(files: &mut F) -> Result<RecoveredStore, Recove
         }
         archive::find_deleted_start_times(files, &found.catalogue, &mut found.index);
     }
+    finish_redaction(files, &found.index)?;
     let running: Vec<Record> = found.index.running_records().cloned().collect();
     for record in &running {
         let ended =
@@ -157,6 +167,30 @@ pub fn recover_store<F: StoreFs>(files: &mut F) -> Result<RecoveredStore, Recove
     }
     remove_orphans(files, &found)?;
     Ok(found)
+}
+
+/// Finishes the removal of a range that a power cut interrupted, or undoes it. It is done once its
+/// fact is durable; until then the new file is useless.
+fn finish_redaction<F: StoreFs>(files: &mut F, index: &Index) -> Result<(), RecoverError> {
+    let new = layout::REDACTED;
+    let mut file = match files.open_file(new) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(file_error(new)(error)),
+    };
+    let mut hasher = blake3::Hasher::new();
+    io::copy(&mut file, &mut hasher).map_err(file_error(new))?;
+    let digest = *hasher.finalize().as_bytes();
+    match index.last_redaction().filter(|last| last.digest == digest) {
+        Some(LastRedaction { path, old_bytes, .. }) => {
+            log::warn!("{path}: the removal of a range was interrupted; it is finished now");
+            files.replace_with(path, new, *old_bytes).map_err(file_error(path))
+        }
+        None => {
+            log::warn!("the removal of a range was interrupted before it was noted; it is undone");
+            files.remove_file(new).map_err(file_error(new))
+        }
+    }
 }
 
 /// Lists the journal's files. Files at the end without a valid header are removed, because power

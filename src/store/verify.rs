@@ -17,7 +17,7 @@ pub use witness::WitnessCheckpoint;
 use crate::id::RecordingId;
 use crate::store::damage::Tail;
 use crate::store::fact::{RecordingEnd, RecordingEnded};
-use crate::store::index::Index;
+use crate::store::index::{Index, RemovedRange};
 use crate::store::journal::{
     Checkpoint, JournalEnd, JournalError, JournalItem, JournalReader, JournalState,
 };
@@ -219,7 +219,10 @@ impl Verifier {
         let running = self.anchor.is_running && ended.is_none();
         let never_durable = ended.is_some_and(|ended| ended.size == 0);
         let findings = match scan {
-            Ok(scan) => compare_media(path, scan, (id, ended), running),
+            Ok(scan) => {
+                let found = compare_media(path, scan, (id, ended), running);
+                self.judge_replacement(path, id, found)
+            }
             Err(_) if running => Vec::new(),
             // `finish` reports it in the same way as a missing file.
             Err(MediaError::HeaderTorn { .. }) if never_durable => return,
@@ -230,12 +233,33 @@ impl Verifier {
         self.report.findings.extend(findings);
     }
 
+    /// Replaces the findings about a file whose range is being removed: the new file has not taken
+    /// its place yet.
+    fn judge_replacement(&self, path: &str, id: RecordingId, found: Vec<Finding>) -> Vec<Finding> {
+        let is_last = self.index.last_redaction().is_some_and(|last| last.path == path);
+        let foreign = Finding::MediaDiffers { path: path.to_owned(), what: MediaDifference::Id };
+        if !is_last || found.is_empty() || found.contains(&foreign) {
+            return found;
+        }
+        if self.anchor.is_running {
+            return Vec::new();
+        }
+        vec![Finding::RemovalUnfinished { path: path.to_owned(), id }]
+    }
+
     /// Returns the report, once everything has been added.
     #[must_use]
     pub fn finish(mut self) -> VerifyReport {
         self.report.findings.extend(self.torn.take().filter(|_| !self.anchor.is_running));
         for record in self.index.list_records(&crate::store::index::RecordFilter::default()) {
             let (id, path) = (record.id(), record.media_path());
+            let removed = record.removed.iter().map(|removed| Note::Removed {
+                id,
+                what: removed_text(removed),
+                by: removed.by.clone(),
+                reason: removed.reason.clone(),
+            });
+            self.report.notes.extend(removed);
             let screen = record.screen.as_ref();
             match (screen.map(|screen| &screen.ended), self.seen_screens.contains(&id)) {
                 (Some(Some(ended)), false) if ended.size > 0 => {
@@ -280,6 +304,13 @@ impl Verifier {
     fn push_finding(&mut self, finding: Finding) {
         self.report.findings.push(finding);
     }
+}
+
+/// Says which range was removed, in the words of the journal.
+fn removed_text(removed: &RemovedRange) -> String {
+    let RemovedRange { from, to, frames, .. } = removed;
+    let unit = if removed.is_screen { "ms of the screen" } else { "frames" };
+    format!("{frames} {unit} ({from} to {to})")
 }
 
 /// Compares a media file with its record. `running`: the daemon is still writing it.

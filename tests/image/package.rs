@@ -27,6 +27,9 @@ fn run(command: &mut Command) -> Output {
 
 fn build(folder: &Path) -> PathBuf {
     let programs = Path::new(env!("CARGO_BIN_EXE_hushboxd")).parent().unwrap();
+    for (package, name) in [("hushbox-cli", "hushbox"), ("cti", "hushbox-cti")] {
+        testkit::program(package, name);
+    }
     let mut command = Command::new(source("packaging/deb/build"));
     run(command.arg("amd64").arg(programs).arg(folder).arg("9.9.9"));
     folder.join("hushbox_9.9.9_amd64.deb")
@@ -74,6 +77,9 @@ fn package_is_complete_and_keeps_recordings() {
     for file in [
         "usr/bin/hushboxd",
         "usr/bin/hushbox",
+        "usr/bin/hushbox-cti",
+        "usr/lib/systemd/system/hushbox-cti.service",
+        "usr/share/doc/hushbox/cti.toml",
         "usr/lib/systemd/system/hushboxd.service",
         "usr/lib/systemd/system-generators/hushbox-affinity",
         "usr/lib/udev/rules.d/60-hushbox.rules",

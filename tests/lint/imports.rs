@@ -65,7 +65,7 @@ const ADDRESSES: [&str; 6] =
 /// The bans on the file at `path`.
 fn bans(path: &str) -> Vec<Ban> {
     let desktop_shell = DESKTOP_SHELL.iter().any(|part| path.starts_with(part));
-    let layers: [(&str, &[&[Ban]]); 14] = [
+    let layers: [(&str, &[&[Ban]]); 18] = [
         ("crates/protocol/src/", &[&NO_RECORDER, &NO_BOARD, &NO_CLIENT, &PURE]),
         ("crates/siprec/src/", &[&NO_RECORDER, &NO_BOARD, &NO_CLIENT, &NO_PROTOCOL, &PURE]),
         ("crates/webm/src/", &[&NO_RECORDER, &NO_BOARD, &NO_CLIENT, &NO_PROTOCOL, &PURE]),
@@ -74,6 +74,10 @@ fn bans(path: &str) -> Vec<Ban> {
         ("crates/desktop/src/", if desktop_shell { &CLIENTS } else { &PURE_CLIENT }),
         ("crates/screen/src/", &CLIENTS),
         ("crates/portal/src/", &CLIENTS),
+        ("crates/cti/src/parse", &PURE_CLIENT),
+        ("crates/cti/src/session", &PURE_CLIENT),
+        ("crates/cti/src/translate", &PURE_CLIENT),
+        ("crates/cti/src/", &CLIENTS),
         // Only the crate `board` knows the cards that `hushbox boards` lists.
         ("crates/cli/src/commands/boards.rs", &[&NO_MIO]),
         ("crates/cli/src/", &[&NO_BOARD, &NO_MIO]),

@@ -17,7 +17,7 @@ fn allocations(turns: &mut Turns) -> u64 {
 #[test]
 fn steady_turn_with_64_recordings_allocates_nothing() {
     for codec in ["opus", "ulaw", "pcm"] {
-        let mut turns = Turns::recording(LoadPlan { channels: 64, codec });
+        let mut turns = Turns::recording(LoadPlan { channels: 64, codec, sides: 1 });
         assert_eq!(allocations(&mut turns), 0, "{codec}, nothing masked");
         for n in 0..16 {
             turns.line(Turns::agent(n), "blackout start");
@@ -26,12 +26,15 @@ fn steady_turn_with_64_recordings_allocates_nothing() {
         assert_eq!(turns.said.matches("ok blackout=on").count(), 16, "{}", turns.said);
         assert_eq!(allocations(&mut turns), 0, "{codec}, 16 blackouts open");
         assert!(turns.media_bytes > 0);
+        turns.loses_one_in = 50;
+        turns.turns(HOLDBACK_TURNS + 50);
+        assert_eq!(allocations(&mut turns), 0, "{codec}, 2 % of the packets lost");
     }
 }
 
 #[test]
 fn unsteady_turn_counts_its_allocations() {
-    let mut turns = Turns::recording(LoadPlan { channels: 2, codec: "pcm" });
+    let mut turns = Turns::recording(LoadPlan { channels: 2, codec: "pcm", sides: 1 });
     turns.line(Turns::agent(0), "blackout start");
     assert!(allocations(&mut turns) > 0, "a press takes memory: the counter works");
 }

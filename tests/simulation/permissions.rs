@@ -32,6 +32,7 @@ const REQUIRED: &[(Kind, &str, &[&[&str]])] = &[
     (Kind::Supervisor, "media ID", &[&["play"], RECORDS]),
     (Kind::Supervisor, "media ID for=export", &[&["export"], RECORDS]),
     (Kind::Supervisor, "protect ID on", &[&["protect"], RECORDS]),
+    (Kind::Supervisor, "redact ID from_ms=1 to_ms=2 reason=x", &[&["redact"], RECORDS]),
     (Kind::Supervisor, "record start device=1001", &[&["record.others"]]),
     (Kind::Supervisor, "record stop device=1001", &[&["record.others"]]),
     (Kind::Supervisor, "records", &[RECORDS]),
@@ -69,7 +70,8 @@ fn sample(entry: &Entry) -> String {
             "LEVEL" => "info",
             "KIND" => "agent",
             "start" => "2026-11-22T12:00:00Z",
-            "duration_ms" => "1000",
+            "duration_ms" | "to_ms" => "1000",
+            "from_ms" => "1",
             "device" => "1001",
             _ => "x",
         };
@@ -232,7 +234,7 @@ fn d3_row_without_a_required_permission_is_open_on_purpose() {
 
 #[test]
 fn d3_hello_of_a_user_without_a_permission_for_it_is_denied() {
-    const SUPERVISORS: [&str; 9] = [
+    const SUPERVISORS: [&str; 10] = [
         "monitor",
         "records.own",
         "records.all",
@@ -242,6 +244,7 @@ fn d3_hello_of_a_user_without_a_permission_for_it_is_denied() {
         "admin",
         "record.others",
         "blackout.others",
+        "redact",
     ];
     let is_agents = |word: &String| {
         let rest = ["record.start", "record.stop", "record.stop-any", "blackout", "screen"];

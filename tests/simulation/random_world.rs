@@ -124,8 +124,14 @@ fn run(seed: u64, step_now: &mut usize) -> Vec<u64> {
     // Clocks have a generator of their own, so that earlier seeds keep their meaning.
     let mut clock = Rng::new(!seed);
     let mut house = World::new(site(&mut rng), seed);
+    // And so has the network. Half of the boxes have none.
+    let mut network = Rng::new(seed.rotate_left(32) ^ 0x5eed);
+    let has_network = network.one_in(2);
     for step in 0..STEPS {
         *step_now = step;
+        if has_network && network.one_in(8) {
+            house.sim.network.loses_one_in = *network.pick(&[0, 6, 15, 50]);
+        }
         act(&mut house, &mut rng, step);
         let ms = *rng.pick(&[0, 20, 100, 500, 1200]);
         house.run_ms(ms);

@@ -325,7 +325,7 @@ fn h5_missing_swapped_or_edited_media_is_found() {
     says(&|| std::fs::write(&one, std::fs::read(&two).unwrap()).unwrap(), &[header]);
     // A trailer that says the audio ended otherwise, with a checksum made for it.
     let mut edited = good.clone();
-    let trailer = edited.len() - 128;
+    let trailer = edited.len() - 280;
     edited[trailer + 8] ^= 1;
     let end = edited.len() - 8;
     let sum = blake3::hash(&edited[trailer..end]);
@@ -336,7 +336,7 @@ fn h5_missing_swapped_or_edited_media_is_found() {
     flipped[trailer - 20] ^= 1;
     let damaged = format!("{name}: at byte ");
     says(&|| std::fs::write(&one, &flipped).unwrap(), &[damaged]);
-    let cut = format!("{name}: its size ({} bytes, not {})", good.len() - 128, good.len());
+    let cut = format!("{name}: its size ({} bytes, not {})", good.len() - 280, good.len());
     says(&|| std::fs::write(&one, &good[..trailer]).unwrap(), &[cut]);
     assert_eq!(stage.verify().status(), 0);
     let foreign = one.with_file_name("aaaaaaaaaaaaaaaa.hbm");

@@ -3,7 +3,8 @@
 //! The audio is cut into blocks of 12.75 ms. A Goertzel filter for each of the eight frequencies
 //! measures a block. The block is a digit if one low and one high tone have nearly all of its
 //! energy, are similarly loud, and the high one has no second harmonic, as a voice would. (That of
-//! the low one is too near to the high tones to be measured.) Two such blocks in a row are a digit. A tone of 40 ms has two whole blocks.
+//! the low one is too near to the high tones to be measured.) Two such blocks in a row are a
+//! digit. A tone of 40 ms has two whole blocks.
 //!
 //! The detector does not remember which tones it heard: it compares them inside one block only.
 
@@ -235,5 +236,24 @@ mod tests {
         assert_eq!(found.iter().filter(|span| span.is_new).count(), 1);
         assert_eq!(found.len(), 4);
         assert_eq!(found[1].position, found[0].position + found[0].frames);
+    }
+
+    /// Measures; see docs/benchmarks.md. The folder has WAV files of speech at 8 kHz, such as
+    /// espeak-ng and sox make them.
+    #[test]
+    #[ignore = "needs a folder of speech, named by HUSHBOX_SPEECH"]
+    fn speech_is_no_digit() {
+        let folder = std::env::var("HUSHBOX_SPEECH").expect("HUSHBOX_SPEECH");
+        let (mut frames, mut digits) = (0, 0);
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let mut file = hound::WavReader::open(entry.unwrap().path()).unwrap();
+            assert_eq!((file.spec().sample_rate, file.spec().channels), (8000, 1));
+            let samples: Vec<i16> = file.samples().map(Result::unwrap).collect();
+            frames += samples.len();
+            digits += digits_in(8000, &samples).iter().filter(|span| span.is_new).count();
+        }
+        let seconds = frames / 8000;
+        println!("{digits} false alarms in {seconds} s of speech");
+        assert!(digits * 1800 <= seconds, "more than two an hour");
     }
 }

@@ -53,6 +53,7 @@ pub enum Command {
     Show(ShowArgs),
     Export(ExportArgs),
     Decode(DecodeArgs),
+    Redact(RedactArgs),
     Verify(VerifyArgs),
     CheckConfig(CheckConfigArgs),
     /// Hash a technician's PIN for the configuration
@@ -420,6 +421,56 @@ fn parse_digest(word: &str) -> Result<[u8; 32], String> {
     bytes.ok_or_else(|| "not a digest: expected 64 hexadecimal digits".to_owned())
 }
 
+/// Remove a range of a recording for good
+///
+/// Asks the recorder, as a supervisor with the permission `redact`. The recorder removes the whole
+/// half seconds that the range touches, and the screen of that time, and says what is gone. Nobody
+/// can restore it. The record keeps who removed it, when and why. Exit status 1 if the recorder
+/// refuses.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  hushbox redact ID 0:00:31 0:00:37 --reason \"card data, blackout came late\" --user boss
+  hushbox redact ID 31.5 37 --reason \"card data\" --to unix:data/hushbox.sock")]
+pub struct RedactArgs {
+    /// Recording ID
+    pub id: String,
+    /// Start of the range, counted from the start of the recording: seconds, M:SS or H:MM:SS
+    #[arg(value_name = "FROM", value_parser = parse_offset)]
+    pub from_ms: u64,
+    /// End of the range
+    #[arg(value_name = "TO", value_parser = parse_offset)]
+    pub to_ms: u64,
+    /// Why it is removed; the text stays in the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    pub user: UserArgs,
+}
+
+/// Parses `37`, `37.5`, `0:37` or `0:00:37.5` as milliseconds.
+fn parse_offset(text: &str) -> Result<u64, String> {
+    let wrong = || "expected seconds, M:SS or H:MM:SS, such as 37.5 or 0:00:37.5".to_owned();
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let parts: Vec<&str> = whole.split(':').collect();
+    let is_plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if parts.len() > 3 || parts.iter().any(|part| part.is_empty() || !is_plain(part)) {
+        return Err(wrong());
+    }
+    if fraction.len() > 3 || !is_plain(fraction) || text.ends_with('.') {
+        return Err(wrong());
+    }
+    let mut seconds = 0_u64;
+    for part in parts {
+        let next = part.parse::<u64>().ok().filter(|part| *part < 1_000_000).ok_or_else(wrong)?;
+        seconds = seconds * 60 + next;
+    }
+    let ms: u64 = format!("{fraction:0<3}").parse().map_err(|_| wrong())?;
+    Ok(seconds * 1000 + ms)
+}
+
 /// Check that no record was altered or removed
 ///
 /// Follows the hash chain through all journal files, checks the recorder's signatures, and compares
@@ -493,4 +544,26 @@ pub struct EnrolArgs {
 
 fn tls_address(text: &str) -> Result<Address, client::AddressError> {
     format!("tls:{}", text.strip_prefix("tls:").unwrap_or(text)).parse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_offset;
+
+    #[test]
+    fn offsets_are_read_as_players_show_them() {
+        for (text, ms) in [
+            ("0", 0),
+            ("37", 37_000),
+            ("37.5", 37_500),
+            ("1:07", 67_000),
+            ("2:00:01.25", 7_201_250),
+            ("0:00:00.007", 7),
+        ] {
+            assert_eq!(parse_offset(text), Ok(ms), "{text}");
+        }
+        for bad in ["", "-1", "1:", ":5", "1.2345", "5.", "1:2:3:4", "1,5", "x", "9999999"] {
+            assert!(parse_offset(bad).is_err(), "{bad}");
+        }
+    }
 }

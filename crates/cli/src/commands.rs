@@ -10,6 +10,7 @@ pub mod export;
 pub mod export_screen;
 pub mod keys;
 pub mod records;
+pub mod redact;
 pub mod report;
 pub mod selftest;
 pub mod send;

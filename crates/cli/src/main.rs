@@ -56,6 +56,7 @@ fn run(command: Command) -> Result<Outcome, Error> {
         Command::Show(args) => commands::show::run(&args),
         Command::Export(args) => commands::export::run(&args),
         Command::Decode(args) => commands::decode::run(&args),
+        Command::Redact(args) => commands::redact::run(&args),
         Command::Verify(args) => commands::verify::run(&args),
         Command::CheckConfig(args) => commands::check_config::run(&args),
         Command::Pin => commands::keys::run_pin(),

@@ -15,6 +15,7 @@
 //! | [`mail`] | password reset e-mail |
 //! | [`media`] | recordings in memory only: fetched, decoded, cached, wiped |
 //! | [`serve`] | HTTP server from start to shutdown |
+//! | [`site_time`] | days and times in the time zone of the box |
 //! | [`tls`] | TLS certificate |
 //! | [`web`] | pages, forms, live state |
 //!
@@ -29,5 +30,6 @@ pub mod db;
 pub mod mail;
 pub mod media;
 pub mod serve;
+pub mod site_time;
 pub mod tls;
 pub mod web;

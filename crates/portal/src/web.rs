@@ -21,6 +21,7 @@ mod pages;
 mod passwords;
 mod records;
 mod session_watch;
+mod timeline;
 mod waveform;
 
 use crate::accounts::audit_log::AuditEvent;
@@ -238,6 +239,7 @@ pub fn build_router(portal: Arc<AppState>) -> Router {
         .route("/records/{id}/wave", get(records::get_waveform))
         .route("/records/{id}/export", post(audio::export_recording))
         .route("/records/{id}/protect", post(records::set_legal_hold))
+        .route("/records/{id}/redact", post(records::redact_range))
         .route("/records/{id}/identity", post(records::add_identity))
         .route("/board", get(live_view::live_view_page))
         .route("/board/events", get(live_view::live_view_events))

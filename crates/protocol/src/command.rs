@@ -103,6 +103,14 @@ pub enum Command<'a> {
     Delete {
         id: Text<'a>,
     },
+    /// Removes a range of a recording for good: from `from_ms` up to `to_ms` after its start. A
+    /// parsed range is not empty, and the reason has a text without control characters.
+    Redact {
+        id: Text<'a>,
+        from_ms: u64,
+        to_ms: u64,
+        reason: Text<'a>,
+    },
     Alarms,
     AlarmClear {
         number: u32,
@@ -280,6 +288,7 @@ impl<'a> Command<'a> {
             Command::Media { .. } => "media",
             Command::Protect { .. } => "protect",
             Command::Delete { .. } => "delete",
+            Command::Redact { .. } => "redact",
             Command::Alarms => "alarms",
             Command::AlarmClear { .. } => "alarm clear",
             Command::ClockShow => "clock show",

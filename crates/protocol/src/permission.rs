@@ -30,10 +30,12 @@ pub enum Permission {
     RecordOthers,
     /// Start and stop blackouts in other users' calls, as a supervisor.
     BlackoutOthers,
+    /// Remove a range of a recording for good.
+    Redact,
 }
 
 /// Words without `update.N`, in the order of the documentation.
-const WORDS: [(&str, Permission); 16] = [
+const WORDS: [(&str, Permission); 17] = [
     ("record.start", Permission::RecordStart),
     ("record.stop", Permission::RecordStop),
     ("record.stop-any", Permission::RecordStopAny),
@@ -50,6 +52,7 @@ const WORDS: [(&str, Permission); 16] = [
     ("admin", Permission::Admin),
     ("record.others", Permission::RecordOthers),
     ("blackout.others", Permission::BlackoutOthers),
+    ("redact", Permission::Redact),
 ];
 
 impl Permission {
@@ -102,6 +105,7 @@ impl Permission {
                 | Permission::Admin
                 | Permission::RecordOthers
                 | Permission::BlackoutOthers
+                | Permission::Redact
         )
     }
 }
@@ -123,7 +127,7 @@ mod tests {
     #[test]
     fn d3_every_permission_has_a_word_that_reads_back() {
         let words: Vec<String> = Permission::all().map(|right| right.to_string()).collect();
-        assert_eq!(words.len(), 31);
+        assert_eq!(words.len(), 32);
         for (word, right) in words.iter().zip(Permission::all()) {
             assert_eq!(Permission::parse(word), Some(right), "{word}");
             assert_eq!(words.iter().filter(|other| *other == word).count(), 1, "{word}");

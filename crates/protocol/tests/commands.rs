@@ -147,6 +147,17 @@ fn parsed_commands_carry_their_arguments() {
     assert_eq!(screen, media(Purpose::Export, MediaPart::Screen));
     let protect = Command::Protect { id: Cow::Borrowed("x"), on: true };
     assert_eq!(parse("protect x on"), protect);
+    let (id, reason) = (Cow::Borrowed("x"), Cow::Borrowed("card data"));
+    let redact = Command::Redact { id, from_ms: 1500, to_ms: 7500, reason };
+    assert_eq!(parse("redact x from_ms=1500 to_ms=7500 reason=\"card data\""), redact);
+    for nonsense in [
+        "from_ms=5 to_ms=5 reason=x",
+        "from_ms=6 to_ms=5 reason=x",
+        "from_ms=1 to_ms=5 reason=\" \"",
+    ] {
+        let refusal = Command::parse(&format!("redact x {nonsense}")).expect_err(nonsense);
+        assert_eq!(refusal.code, Code::BadArgument, "{nonsense}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! One framer serves one connection. It holds one incomplete message at most, so its memory is
 //! bounded. It does not judge messages: `Server::handle_message` does.
 
-use crate::limits::MESSAGE_BYTES_MAX;
+use crate::limits::{HEAD_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::message::{MessageError, content_length, find_head_end};
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use std::ops::Range;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FramerError {
     #[error(
-        "the head of a SIP message has no end within {MESSAGE_BYTES_MAX} bytes: close the \
+        "the head of a SIP message has no end within {HEAD_BYTES_MAX} bytes: close the \
          connection; the peer may not speak SIP"
     )]
     HeadTooLong,
@@ -90,13 +90,16 @@ impl StreamFramer {
         let waiting = &self.buffer[self.taken..];
         let from = self.searched.saturating_sub(self.taken).saturating_sub(3);
         let Some(head_bytes) = find_head_end(waiting, from) else {
-            if waiting.len() > MESSAGE_BYTES_MAX {
+            if waiting.len() > HEAD_BYTES_MAX {
                 return Err(FramerError::HeadTooLong);
             }
             self.searched = self.buffer.len();
             return Ok(None);
         };
-        let head = &waiting[..head_bytes.min(MESSAGE_BYTES_MAX)];
+        if head_bytes > HEAD_BYTES_MAX {
+            return Err(FramerError::HeadTooLong);
+        }
+        let head = &waiting[..head_bytes];
         // Without a length there is no body: the next message follows at once.
         let body_bytes = content_length(head).map_err(FramerError::Length)?.unwrap_or(0);
         let length = head_bytes.saturating_add(body_bytes);

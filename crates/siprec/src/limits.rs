@@ -8,6 +8,9 @@ use std::time::Duration;
 /// more is closed.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
+/// Bytes of the head of one message. Each transaction may keep a copy of a head.
+pub const HEAD_BYTES_MAX: usize = 16 << 10;
+
 /// Header fields of one message, folded lines counted once.
 pub const HEADERS_MAX: usize = 128;
 
@@ -44,4 +47,5 @@ pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(32);
 /// The shortest session interval that is accepted, in seconds (RFC 4028 §4).
 pub const MIN_SESSION_INTERVAL_S: u32 = 90;
 
+const _: () = assert!(HEAD_BYTES_MAX < MESSAGE_BYTES_MAX);
 const _: () = assert!(TRANSACTION_TIMEOUT.as_millis() == 64 * T1.as_millis());

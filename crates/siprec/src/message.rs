@@ -7,7 +7,7 @@
 //! This module does not look into bodies, and its `Debug` output shows none.
 
 use crate::header::{Via, parameter, parse_address, split_list};
-use crate::limits::{HEADERS_MAX, IDENTIFIER_BYTES_MAX, MESSAGE_BYTES_MAX};
+use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, IDENTIFIER_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::peer::Peer;
 use ezk_sip_types::Name;
 use std::borrow::Cow;
@@ -20,6 +20,8 @@ pub enum MessageError {
     TooLong(usize),
     #[error("the head of the message has no empty line at its end: the message was cut")]
     NoHeadEnd,
+    #[error("the head of the message has {0} bytes: {HEAD_BYTES_MAX} are allowed")]
+    HeadTooLong(usize),
     #[error("the first line is neither a SIP request nor a SIP response")]
     StartLine,
     #[error("the message is not of SIP version 2.0")]
@@ -109,6 +111,9 @@ impl<'a> Head<'a> {
             return Err(MessageError::TooLong(message.len()));
         }
         let bytes = find_head_end(message, 0).ok_or(MessageError::NoHeadEnd)?;
+        if bytes > HEAD_BYTES_MAX {
+            return Err(MessageError::HeadTooLong(bytes));
+        }
         let mut lines = message[..bytes].split(|byte| *byte == b'\n').map(strip_return);
         let start = std::str::from_utf8(lines.next().unwrap_or_default())
             .map_err(|_| MessageError::StartLine)?;

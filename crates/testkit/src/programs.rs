@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use std::sync::{Mutex, PoisonError};
 
 /// Prefixes of cargo's variables that would change the fingerprint of the other package's build.
-const SAID: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+const CARGO_VARIABLES: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
 
 /// Output and exit status of a program.
 #[derive(Debug)]
@@ -60,7 +60,10 @@ fn find(package: &str, name: &str) -> PathBuf {
     cargo.args(["test", "--workspace", "--no-run", "--quiet", "--test", test_of(package)]);
     cargo.arg("--target-dir").arg(folder.parent().unwrap());
     for (key, _) in std::env::vars_os() {
-        if key.to_str().is_some_and(|key| SAID.iter().any(|start| key.starts_with(start))) {
+        if key
+            .to_str()
+            .is_some_and(|key| CARGO_VARIABLES.iter().any(|start| key.starts_with(start)))
+        {
             cargo.env_remove(key);
         }
     }
@@ -80,6 +83,7 @@ fn test_of(package: &str) -> &'static str {
         "desktop" => "tray_view",
         "screen" => "program",
         "portal" => "stories",
+        "cti" => "exchanges",
         other => panic!("no integration test is known of {other}"),
     }
 }
@@ -99,6 +103,7 @@ fn is_fresh(path: &Path, package: &str) -> bool {
         "hushbox-cli" => &["src", "board/src", "crates/cli/src"],
         "desktop" => &["crates/desktop/src", "crates/desktop/icons"],
         "screen" => &["crates/screen/src"],
+        "cti" => &["crates/cti/src"],
         "portal" => &["crates/portal/src", "crates/portal/assets", "crates/portal/templates"],
         other => panic!("what is {other} made of?"),
     };

@@ -5,7 +5,7 @@
 
 use super::{CodecError, Decoder, Encoder, total_frames};
 use crate::audio::ring::Cleared;
-use crate::audio::span::{Fate, LossReason, Run};
+use crate::audio::span::{Fate, LossReason, Run, Side};
 use crate::config::CodecKind;
 use proptest::prelude::*;
 
@@ -418,5 +418,40 @@ proptest! {
             prop_assert!(out.len() <= total_frames(&runs));
             prop_assert!(read.is_err() || out.len() == total_frames(&runs));
         }
+    }
+}
+
+#[test]
+fn i3_lost_side_decodes_to_exact_zeros_and_the_other_to_its_audio() {
+    let lost = |side, frames| Run { fate: Fate::SideLost(side, LossReason::Network), frames };
+    let runs = [
+        stored_run(400),
+        lost(Side::Customer, 330),
+        stored_run(100),
+        lost(Side::Agent, 700),
+        masked_run(50),
+        lost(Side::Customer, 340),
+        stored_run(480),
+    ];
+    let frames = total_frames(&runs);
+    let samples = voice_signal(5, frames, 8000, 2);
+    for kind in [CodecKind::Pcm, CodecKind::Ulaw, CodecKind::Opus] {
+        let (mut coder, mut decoder) = codec_pair(kind, 8000, 2, 24_000);
+        let chunks = encode_all(&mut coder, &samples, &runs, 3);
+        let decoded = decode_all(&mut decoder, &chunks).unwrap();
+        assert_eq!(decoded.len(), samples.len(), "{kind:?}");
+        let fates = runs.iter().flat_map(|run| std::iter::repeat_n(run.fate, run.frames as usize));
+        let mut loud = [0_u32; 2];
+        for (n, (fate, frame)) in fates.zip(decoded.chunks_exact(2)).enumerate() {
+            for side in Side::ALL {
+                let (found, heard) = (frame[side.index()], samples[2 * n + side.index()]);
+                let silent = !fate.is_stored() || fate.lost_side() == Some(side);
+                assert!(!silent || found == 0, "{kind:?}, frame {n}, {side:?}: {found}");
+                assert!(silent || kind != CodecKind::Pcm || found == heard, "frame {n}");
+                let lost = fate.lost_side().is_some();
+                loud[side.index()] += u32::from(lost && found.unsigned_abs() > 500);
+            }
+        }
+        assert!(loud.iter().all(|count| *count > 100), "{kind:?}: {loud:?}");
     }
 }

@@ -215,3 +215,17 @@ fn a_wiped_ring_has_nothing_to_read_and_takes_nothing_late() {
     let cleared = ring.read_cleared(Position(50), 10, [&NONE, &NONE]);
     assert_eq!(fates(&cleared), [(Fate::Stored, 10)]);
 }
+
+#[test]
+fn more_changes_than_a_grid_frame_may_have_end_in_a_loss() {
+    let mut ring = Ring::new(2, 400, 160);
+    for n in 0..80 {
+        ring.mark_side_lost(1, Position(2 * n), 1, NET);
+        ring.write(&[7; 4], false);
+    }
+    let cleared = ring.read_cleared(Position(0), 160, [&NONE, &NONE]);
+    assert_eq!((cleared.frames(), cleared.runs().len()), (160, RUNS_MAX));
+    let rest = Run { fate: Fate::Lost(NET), frames: 160 - 31 };
+    assert_eq!(cleared.runs().last(), Some(&rest));
+    assert!(cleared.samples()[2 * 31..].iter().all(|sample| *sample == 0));
+}

@@ -170,10 +170,11 @@ impl Recorder {
     }
 
     /// Whether a record is still in memory, or its call continues.
-    fn is_record_in_use(&self, record: &Record) -> bool {
+    pub(super) fn is_record_in_use(&self, record: &Record) -> bool {
         let known = self.calls.get(record.began.call.number).is_some();
         let held = self.recordings.get(record.id()).is_some()
-            || self.screens.has_open_file_of(record.id());
+            || self.screens.has_open_file_of(record.id())
+            || self.redactions.is_active_for(record.id());
         known || record.is_running() || held
     }
 
@@ -191,7 +192,7 @@ impl Recorder {
             return Err(Refusal::new(Code::Denied, text));
         }
         if self.is_record_in_use(record) {
-            let text = "its call is not over; ask again when its wrap-up is";
+            let text = "its call is not over, or a range of it is being removed; ask again later";
             return Err(Refusal::new(Code::Busy, text));
         }
         self.require_disk()?;

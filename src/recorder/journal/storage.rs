@@ -433,6 +433,8 @@ impl Storage {
             }
             Completion::Read { .. }
             | Completion::Removed { .. }
+            | Completion::Overwritten { .. }
+            | Completion::Replaced { .. }
             | Completion::TrialCreated { .. } => StorageEvent::Nothing,
         }
     }

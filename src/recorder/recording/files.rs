@@ -149,6 +149,9 @@ impl Recordings {
 impl Recorder {
     /// Handles a completion from the disk thread.
     pub(in crate::recorder) fn handle_completion(&mut self, now: Now, done: Completion) {
+        if self.handle_redaction_job(now, &done) {
+            return;
+        }
         match done {
             Completion::Read { tag, bytes, result } => {
                 return self.finish_read(tag, result.is_ok().then_some(bytes));

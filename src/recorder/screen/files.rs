@@ -65,6 +65,8 @@ impl Recorder {
         let media_writer = MediaWriter::create(&header, key, &mut first);
         let opening = (layout::screen_path(began, id), first);
         self.journal.append(now, Fact::ScreenBegan { id });
+        let (audio, screen) = (self.channels[channel.0].head(), screen_ms(now.mono));
+        self.journal.append(now, Fact::ScreenAligned { id, audio, screen });
         self.create_screen_file(
             now,
             agent,

@@ -69,6 +69,7 @@ fn record_named_by<'a>(command: &'a Command<'_>) -> Option<&'a str> {
         Command::Show { id, .. }
         | Command::Media { id, .. }
         | Command::Protect { id, .. }
+        | Command::Redact { id, .. }
         | Command::Delete { id } => Some(id),
         _ => None,
     }

@@ -259,6 +259,9 @@ impl Recorder {
             }
             Command::Protect { id: record, on } => self.set_protection(now, id, &record, on),
             Command::Delete { id: record } => self.delete_record(now, id, &record),
+            Command::Redact { id: record, from_ms, to_ms, reason } => {
+                self.redact_recording(id, &record, (from_ms, to_ms), &reason)
+            }
             Command::Enrol { machine, kinds } => {
                 let machine = machine.into_owned();
                 let request = EnrolmentRequest { machine, kinds, issued_by: by.name };

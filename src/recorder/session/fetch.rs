@@ -6,7 +6,7 @@
 use super::library::{ActorName, ReplyStream};
 use super::response::Response;
 use crate::config::CodecKind;
-use crate::id::SessionId;
+use crate::id::{RecordingId, SessionId};
 use crate::limits;
 use crate::recorder::Recorder;
 use crate::store::fact::{Fact, RecordingEnded};
@@ -26,6 +26,8 @@ pub(in crate::recorder) struct MediaRequest {
 /// A file that is being sent.
 #[derive(Debug)]
 pub struct MediaStream {
+    id: RecordingId,
+    part: MediaPart,
     path: String,
     /// The next byte to send.
     from: u64,
@@ -69,6 +71,10 @@ impl Recorder {
     ) -> Result<Response, Refusal> {
         let (record, ActorName(by)) = self.record_and_user(id, word)?;
         let (path, ended) = media_file(record, wanted.part)?;
+        if self.redactions.is_replacing(record.id()) {
+            let text = "a range of it is being removed; ask again in a moment";
+            return Err(Refusal::new(Code::Busy, text));
+        }
         let from = wanted.from;
         if from > ended.size {
             let text = format!("from={from}: the file has {} bytes", ended.size);
@@ -80,12 +86,17 @@ impl Recorder {
         self.journal
             .trace
             .push_event(now.wall, TraceEvent::Fetched { recording, by: by.clone(), why });
+        let stream = MediaStream { id: recording, part: wanted.part, path, from, size, digest };
         let fact = Fact::Fetched { id: recording, by, why: why.to_owned() };
         let after = self.journal.append(now, fact);
-        Ok(Response {
-            after_sync: after,
-            ..Response::stream(ReplyStream::Media(MediaStream { path, from, size, digest }))
-        })
+        Ok(Response { after_sync: after, ..Response::stream(ReplyStream::Media(stream)) })
+    }
+
+    /// Whether a range was removed from a file after its stream began.
+    fn is_replaced(&self, media: &MediaStream) -> bool {
+        let record = self.journal.index.record(media.id);
+        let now = record.and_then(|record| media_file(record, media.part).ok());
+        now.is_some_and(|(_, ended)| ended.digest != media.digest)
     }
 
     pub(in crate::recorder) fn feed_media(
@@ -94,7 +105,12 @@ impl Recorder {
         media: &mut MediaStream,
         out: &mut Vec<u8>,
     ) -> bool {
-        let MediaStream { path, from, size, digest } = media;
+        if self.is_replaced(media) {
+            let text = "a range of it was removed meanwhile; ask again";
+            reply::begin_err(out, &Refusal::new(Code::Busy, text)).end();
+            return true;
+        }
+        let MediaStream { path, from, size, digest, .. } = media;
         if *from >= *size {
             let digest = data_encoding::HEXLOWER.encode(digest);
             reply::begin_ok(out).pair("size", size).pair("digest", digest).end();

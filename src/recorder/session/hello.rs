@@ -317,20 +317,26 @@ impl Recorder {
         match agent.map(|agent| self.directory.agent_at(agent)) {
             Some(agent) => {
                 let line = line.pair(hello.kind.as_str(), &agent.name);
-                Self::rights_for_portal(line, hello, agent.permissions).end();
+                self.add_portal_pairs(line, hello, agent.permissions).end();
             }
             None => line.end(),
         }
         Response::immediate(bytes)
     }
 
-    /// Adds the user's permissions for the portal only, which shows pages by permission.
-    fn rights_for_portal<'a>(
+    /// Adds the user's permissions and the site's time zone for the portal only, which shows pages
+    /// by permission, and times of the site.
+    fn add_portal_pairs<'a>(
+        &self,
         line: reply::LineWriter<'a>,
         hello: &Hello<'_>,
         rights: Permissions,
     ) -> reply::LineWriter<'a> {
-        if hello.via { line.pair("rights", rights.to_names()) } else { line }
+        if !hello.via {
+            return line;
+        }
+        let zone = self.config.time_zone.iana_name().unwrap_or("UTC");
+        line.pair("rights", rights.to_names()).pair("time_zone", zone)
     }
 
     fn agent_hello_reply(
@@ -356,7 +362,7 @@ impl Recorder {
         let mut bytes = Vec::new();
         let line = reply::begin_ok(&mut bytes).pair("session", id.0);
         let line = line.pair("agent", &agent.name).pair("device", &device);
-        let mut line = Self::rights_for_portal(line, hello, agent.permissions);
+        let mut line = self.add_portal_pairs(line, hello, agent.permissions);
         for (field, label) in (1..).zip(&self.config.fields) {
             if agent.permissions.contains(Permission::Update(field)) {
                 let standard = format!("User {field}");

@@ -13,6 +13,7 @@ use crate::config::CodecKind;
 use crate::id::{RecordingId, SessionId};
 use crate::job::Job;
 use crate::limits;
+use crate::recorder::journal::expiry::EXPIRY_READER;
 use crate::recorder::session::archive::ArchiveLookup;
 use crate::recorder::session::fetch::MediaStream;
 use crate::recorder::{Principal, Recorder, Session};
@@ -46,6 +47,8 @@ pub enum ReplyStream {
         said: usize,
     },
     Media(MediaStream),
+    /// A range of a recording is being removed.
+    Redaction,
 }
 
 /// The single read in flight.
@@ -57,6 +60,9 @@ pub struct ArchiveReader {
     arrived: Option<(SessionId, Option<Vec<u8>>)>,
     spare: Vec<u8>,
 }
+
+/// Session id of the reads for the removal of a range.
+pub(in crate::recorder) const REDACTION_READER: SessionId = SessionId(u64::MAX);
 
 /// Username of the user who gave a command.
 pub(in crate::recorder) struct ActorName(pub String);
@@ -236,6 +242,7 @@ impl Recorder {
             ReplyStream::Show { id: record, sealed } => self.feed_show(id, *record, *sealed, out),
             ReplyStream::Lines { bytes, said } => self.feed_lines(id, bytes, said, out),
             ReplyStream::Media(media) => self.feed_media(id, media, out),
+            ReplyStream::Redaction => self.feed_redaction(id, out),
         }
     }
 
@@ -341,10 +348,10 @@ impl Recorder {
         true
     }
 
-    /// Writes the rows of blackouts, and of what they came too late to mask, up to `room` bytes.
-    /// Returns the number of rows left out.
+    /// Writes the rows of blackouts, of what they came too late to mask, and of removed ranges, up
+    /// to `room` bytes. Returns the number of rows left out.
     fn show_blackouts(record: &Record, room: usize, out: &mut Vec<u8>) -> usize {
-        let mut unsaid = 0;
+        let mut unsaid = super::removed_rows::write_removed_rows(record, room, out);
         for missed in &record.unmasked {
             if out.len() > room {
                 unsaid += 1;
@@ -554,7 +561,7 @@ impl Recorder {
             bytes
         });
         let streams = self.sessions.get(session).is_some_and(|s| s.stream.is_some());
-        if streams || session == crate::recorder::journal::expiry::EXPIRY_READER {
+        if streams || [EXPIRY_READER, REDACTION_READER].contains(&session) {
             self.reader.arrived = Some((session, bytes));
         } else if let Some(bytes) = bytes {
             self.recycle_buffer(bytes);

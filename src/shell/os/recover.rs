@@ -3,7 +3,7 @@
 //! At startup the directory lock guarantees that no other process writes. Days are summarised
 //! while the daemon runs.
 
-use crate::shell::os::regular_file::open_regular_file;
+use crate::shell::os::regular_file::{open_regular_file, overwrite_with_zeros};
 use crate::store::archive;
 use crate::store::archive::Catalogue;
 use crate::store::day::Day;
@@ -96,6 +96,19 @@ impl StoreFs for DataDirFs<'_> {
         file.sync_all()?;
         std::fs::rename(new, &path)?;
         File::open(path.parent().unwrap_or(self.data))?.sync_all()
+    }
+
+    fn replace_with(&mut self, path: &str, new: &str, old: (u64, u64)) -> io::Result<()> {
+        let (path, new) = (self.data.join(path), self.data.join(new));
+        match overwrite_with_zeros(&path, old.0, old.1) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        std::fs::rename(&new, &path)?;
+        [&path, &new]
+            .into_iter()
+            .filter_map(|path| path.parent())
+            .try_for_each(|folder| File::open(folder)?.sync_all())
     }
 
     fn truncate_and_append(&mut self, path: &str, good: u64, more: &[u8]) -> io::Result<()> {

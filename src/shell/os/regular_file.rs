@@ -6,7 +6,7 @@
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -28,11 +28,24 @@ pub fn open_regular_file(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Writes zeros over a part of a regular file, and syncs it. The file does not grow.
+///
+/// # Errors
+/// The file cannot be opened or written, or is not a regular file (`InvalidData`).
+pub fn overwrite_with_zeros(path: &Path, offset: u64, length: u64) -> io::Result<()> {
+    let size = open_regular_file(path)?.metadata()?.len();
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let mut file = OpenOptions::new().write(true).custom_flags(flags.bits()).open(path)?;
+    let end = size.min(offset.saturating_add(length));
+    file.seek(SeekFrom::Start(offset.min(end)))?;
+    io::copy(&mut io::repeat(0).take(end.saturating_sub(offset)), &mut file)?;
+    file.sync_data()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use nix::sys::stat::Mode;
-    use std::io::Read;
     use std::os::unix::fs::symlink;
 
     #[test]
@@ -54,5 +67,19 @@ mod tests {
         let mut text = String::new();
         open_regular_file(&path("file")).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "audio");
+    }
+
+    #[test]
+    fn h6_zeros_replace_the_named_bytes_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "before secret after").unwrap();
+        overwrite_with_zeros(&path, 7, 6).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"before \0\0\0\0\0\0 after");
+        overwrite_with_zeros(&path, 14, 1000).unwrap();
+        overwrite_with_zeros(&path, 1000, 5).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"before \0\0\0\0\0\0 \0\0\0\0\0");
+        symlink(&path, folder.path().join("link")).unwrap();
+        assert!(overwrite_with_zeros(&folder.path().join("link"), 0, 5).is_err());
     }
 }

@@ -11,7 +11,7 @@
 //! it are unreliable.
 
 use crate::job::{Completion, DiskError, FileId, Job};
-use crate::shell::os::regular_file::open_regular_file;
+use crate::shell::os::regular_file::{open_regular_file, overwrite_with_zeros};
 use crate::store::layout;
 use mio::Waker;
 use nix::errno::Errno;
@@ -169,6 +169,15 @@ impl DiskWorker {
                 let result = told(self.remove_file(&path));
                 Completion::Removed { path, result }
             }
+            Job::Overwrite { path, offset, length } => {
+                let path = self.data.join(path);
+                Completion::Overwritten {
+                    result: told(overwrite_with_zeros(&path, offset, length)),
+                }
+            }
+            Job::Replace { new, path } => {
+                Completion::Replaced { result: told(self.replace_file(&new, &path)) }
+            }
             Job::TryCreate { path } => {
                 Completion::TrialCreated { result: told(self.try_create(&path)) }
             }
@@ -296,6 +305,19 @@ impl DiskWorker {
         file.seek(SeekFrom::Start(offset))?;
         let limit = bytes.capacity() as u64;
         file.take(limit).read_to_end(bytes)?;
+        Ok(())
+    }
+
+    /// Renames a file over another one; the next sync covers both folders.
+    fn replace_file(&mut self, new: &str, path: &str) -> io::Result<()> {
+        self.reopen_moved_root()?;
+        let (new, path) = (self.data.join(new), self.data.join(path));
+        match std::fs::rename(&new, &path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_file() => {}
+            renamed => renamed?,
+        }
+        let folders = [new.parent(), path.parent()].into_iter().flatten();
+        self.dirty_folders.extend(folders.map(Path::to_path_buf));
         Ok(())
     }
 

@@ -120,10 +120,17 @@ impl RecordRow {
             Fact::RecordingReasons { reasons, .. } => self.reasons.0 |= reasons.0,
             Fact::RecordingRetention { retain_until, .. } => self.retain_until = *retain_until,
             Fact::FieldSet { .. } | Fact::RecordingWhy { .. } | Fact::ScreenBegan { .. } => {}
-            Fact::BlackoutMissed { .. } => {}
+            Fact::BlackoutMissed { .. } | Fact::ScreenAligned { .. } => {}
             Fact::Fetched { .. } if self.entries.len() >= FETCH_ENTRIES_MAX => return,
             Fact::Fetched { .. } => {}
             Fact::ScreenEnded(ended) => self.size = self.size.saturating_add(ended.size),
+            Fact::Redacted(redaction) => {
+                let rest = self.size.saturating_sub(redaction.size_before);
+                self.size = rest.saturating_add(redaction.file.size);
+                if !redaction.is_screen {
+                    self.lost = redaction.file.ledger.total_lost();
+                }
+            }
             Fact::Protected { on, .. } => self.is_protected = *on,
             Fact::Deleted { .. } => self.is_deleted = true,
             // A running recording is carried from day to day, so this is a repeated end.

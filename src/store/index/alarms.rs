@@ -29,6 +29,11 @@ impl NotedAlarms {
         }
     }
 
+    /// Clears the alarm about one subject.
+    pub(super) fn resolve(&mut self, number: u16, subject: &str) {
+        self.0.retain(|alarm| (alarm.number, &*alarm.subject) != (number, subject));
+    }
+
     pub(super) fn clear(&mut self, number: u16) {
         self.0.retain(|alarm| alarm.number != number);
     }

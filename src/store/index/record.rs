@@ -5,7 +5,7 @@ use crate::id::RecordingId;
 use crate::store::day::Locator;
 use crate::store::fact::{
     BlackoutEnd, BlackoutHolder, BlackoutNumber, CallFacts, FactSpan, RecordReason, RecordReasons,
-    RecordingBegan, RecordingEnd, RecordingEnded, SealedBytes,
+    RecordingBegan, RecordingEnd, RecordingEnded, Redaction, SealedBytes,
 };
 use crate::time::{Position, WallTime};
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,8 @@ pub struct Record {
     pub screen: Option<ScreenRecord>,
     /// Ranges that a blackout should have masked, and that were stored before its press came.
     pub unmasked: Vec<UnmaskedRange>,
+    /// Ranges that were removed for good, oldest first.
+    pub removed: Vec<RemovedRange>,
     /// Locations of its entries, except those of blackouts.
     pub entries: Vec<Locator>,
     /// How its stamps are put right. The clock history has it, so it is not stored with the record.
@@ -81,11 +83,28 @@ pub struct UnmaskedRange {
     pub to: Position,
 }
 
+/// A range that was removed from one file of a recording.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedRange {
+    pub at: WallTime,
+    pub by: String,
+    pub reason: String,
+    /// Whether it was removed from the call's screen; then the positions are milliseconds.
+    pub is_screen: bool,
+    pub from: Position,
+    pub to: Position,
+    /// Frames that were stored before.
+    pub frames: u64,
+}
+
 /// The screen recording of a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScreenRecord {
     /// Its end, in milliseconds; `None` while it runs.
     pub ended: Option<RecordingEnded>,
+    /// The same moment on the recording's channel, and in milliseconds since the daemon started;
+    /// `None` for a screen that an earlier version recorded.
+    pub aligned: Option<(Position, Position)>,
 }
 
 /// One update of a user-defined field.
@@ -145,6 +164,7 @@ impl Record {
             fetches: Vec::new(),
             screen: None,
             unmasked: Vec::new(),
+            removed: Vec::new(),
             entries: Vec::new(),
             clock: ClockCorrection::default(),
         }
@@ -289,6 +309,24 @@ impl Record {
         }
     }
 
+    /// Applies the removal of a range from one of its files.
+    pub(super) fn add_removed(&mut self, at: WallTime, redaction: &Redaction) {
+        let Redaction { removed_from: from, removed_to: to, is_screen, .. } = *redaction;
+        let ended = match is_screen {
+            true => self.screen.as_mut().and_then(|screen| screen.ended.as_mut()),
+            false => self.ended.as_mut(),
+        };
+        if let Some(ended) = ended {
+            ended.clone_from(&redaction.file);
+        }
+        if !is_screen {
+            self.unmasked = clip_unmasked(&self.unmasked, from, to);
+        }
+        let (by, reason) = (redaction.by.clone(), redaction.reason.clone());
+        let frames = redaction.removed_frames;
+        self.removed.push(RemovedRange { at, by, reason, is_screen, from, to, frames });
+    }
+
     /// Ends the blackout's open span in this recording at `to`.
     pub(super) fn close_blackout(&mut self, number: BlackoutNumber, to: Position) {
         let open = |span: &&mut BlackoutSpan| span.number == number && span.to.is_none();
@@ -329,4 +367,14 @@ impl Record {
     fn drop_empty_blackouts(&mut self) {
         self.blackouts.retain(|span| span.to.is_none_or(|to| span.from < to));
     }
+}
+
+/// Returns what is left of these ranges without `from` to `to`.
+fn clip_unmasked(ranges: &[UnmaskedRange], from: Position, to: Position) -> Vec<UnmaskedRange> {
+    let parts = ranges.iter().flat_map(|range| {
+        let before = UnmaskedRange { to: range.to.min(from), ..range.clone() };
+        let after = UnmaskedRange { from: range.from.max(to), ..range.clone() };
+        [before, after]
+    });
+    parts.filter(|range| range.from < range.to).collect()
 }

@@ -5,7 +5,9 @@
 //! counters. It is part of the summary format: see `archive`.
 
 use super::blackouts::BlackoutIndex;
-use super::{ClockHistory, Enrolments, Index, LiveCall, NotedAlarms, Record, ScreenRecord};
+use super::{
+    ClockHistory, Enrolments, Index, LastRedaction, LiveCall, NotedAlarms, Record, ScreenRecord,
+};
 use crate::id::RecordingId;
 use crate::store::day::Locator;
 use crate::store::fact::{CallNumber, Fact, JournalEntry, SipDialog};
@@ -26,6 +28,7 @@ pub struct RetainedState {
     enrolments: Enrolments,
     clock: ClockHistory,
     alarms: NotedAlarms,
+    redaction: Option<LastRedaction>,
     boot: u32,
     is_stopped: bool,
     last_sequence: u64,
@@ -48,6 +51,7 @@ pub struct LateFact {
 fn changed_record(fact: &Fact) -> Option<RecordingId> {
     match fact {
         Fact::RecordingEnded(ended) | Fact::ScreenEnded(ended) => Some(ended.id),
+        Fact::Redacted(redaction) => Some(redaction.id()),
         Fact::RecordingChanged { id, .. }
         | Fact::RecordingReasons { id, .. }
         | Fact::RecordingWhy { id, .. }
@@ -58,6 +62,7 @@ fn changed_record(fact: &Fact) -> Option<RecordingId> {
         | Fact::Fetched { id, .. }
         | Fact::BlackoutMissed { id, .. }
         | Fact::CallMetadata { id, .. }
+        | Fact::ScreenAligned { id, .. }
         | Fact::Deleted { id, .. } => Some(*id),
         Fact::BoxStarted { .. }
         | Fact::BoxStopped
@@ -72,6 +77,7 @@ fn changed_record(fact: &Fact) -> Option<RecordingId> {
         | Fact::ClockConfirmed { .. }
         | Fact::AlarmRaised { .. }
         | Fact::AlarmCleared { .. }
+        | Fact::AlarmResolved { .. }
         | Fact::RecordingBegan(_)
         | Fact::SipDialog(_)
         | Fact::BlackoutOpened { .. }
@@ -100,6 +106,7 @@ impl Index {
             enrolments: retained.enrolments,
             clock: retained.clock,
             alarms: retained.alarms,
+            last_redaction: retained.redaction,
             boot: retained.boot,
             is_stopped: retained.is_stopped,
             last_sequence: retained.last_sequence,
@@ -136,6 +143,7 @@ impl Index {
             enrolments: self.enrolments.clone(),
             clock: self.clock.clone(),
             alarms: self.alarms.clone(),
+            redaction: self.last_redaction.clone(),
             boot: self.boot,
             is_stopped: self.is_stopped,
             last_sequence: self.last_sequence,

@@ -16,6 +16,10 @@ pub const VERSION: u16 = 2;
 /// The first version: five reasons of loss, and none of one side.
 pub const VERSION_1: u16 = 1;
 
+/// The version of a file from which a range was removed. It may have chunks without payload, which
+/// a program that knows only earlier versions would take for forged ones.
+pub const VERSION_REDACTED: u16 = 3;
+
 const MAGIC: &[u8; 4] = b"HBM1";
 const SYNC_CHUNK: &[u8; 4] = b"HBMc";
 const SYNC_TRAILER_V1: &[u8; 4] = b"HBMt";
@@ -33,6 +37,11 @@ const TRAILER_FIXED_BYTES: usize = 24 + 32 + SUM_BYTES;
 /// Bytes of a trailer in a file of this version.
 pub const fn trailer_bytes(version: u16) -> usize {
     TRAILER_FIXED_BYTES + 8 * ledger_counts(version)
+}
+
+/// The version of the trailer in a file of this version.
+pub const fn trailer_version(version: u16) -> u16 {
+    if version == VERSION_1 { VERSION_1 } else { VERSION }
 }
 
 const fn ledger_counts(version: u16) -> usize {
@@ -65,6 +74,11 @@ impl ChunkHead {
     /// Returns the frames on the timeline, of any fate.
     pub fn frame_count(&self) -> u64 {
         self.runs.iter().map(|run| u64::from(run.frames)).sum()
+    }
+
+    /// Whether any of its frames is stored.
+    pub fn has_stored(&self) -> bool {
+        self.runs.iter().any(|run| run.fate.is_stored() && run.frames > 0)
     }
 
     /// Returns the bytes of head and payload.
@@ -190,7 +204,7 @@ pub fn take_header(bytes: &[u8]) -> Option<Result<TakenHeader, MediaError>> {
     let body = fields.read_bytes(length.min(MAX_HEADER_BYTES))?;
     let end = HEADER_FIXED_BYTES + body.len();
     fields.read_array::<SUM_BYTES>().filter(|sum| *sum == checksum(&[&bytes[..end]]))?;
-    if !(VERSION_1..=VERSION).contains(&version) {
+    if !(VERSION_1..=VERSION_REDACTED).contains(&version) {
         return Some(Err(MediaError::Version { found: version }));
     }
     let (header, rest) = postcard::take_from_bytes::<MediaHeader>(body).ok()?;

@@ -153,7 +153,9 @@ impl<R: Read> MediaReader<R> {
             };
             payload.clear();
             payload.extend_from_slice(walker.payload(&head));
-            if let Some(sealer) = &sealer {
+            // A chunk whose audio was removed has nothing to open.
+            let is_removed = payload.is_empty() && !head.has_stored();
+            if let Some(sealer) = sealer.as_ref().filter(|_| !is_removed) {
                 sealer.open(head.sequence, walker.associated_data(&head), &mut payload)?;
             }
             visit(&head.runs, &payload);
@@ -174,7 +176,7 @@ fn damaged_run(frames: u32) -> Run {
 }
 
 /// Returns the loss reason for frames lost at an interruption.
-fn loss_reason_of(end: RecordingEnd) -> LossReason {
+pub(super) fn loss_reason_of(end: RecordingEnd) -> LossReason {
     match end {
         RecordingEnd::Storage => LossReason::Disk,
         RecordingEnd::Stop

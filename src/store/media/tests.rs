@@ -1,8 +1,9 @@
 //! Media file tests: files that are written, read, truncated, flipped and forged.
 
 use super::*;
-use crate::audio::span::{Fate, LossReason, Run};
+use crate::audio::span::{Fate, LossReason, Run, Side};
 use crate::store::damage::{Damage, Tail};
+use crate::store::fact::RecordingEnded;
 use crate::store::seal::DataKey;
 
 const STORED: Fate = Fate::Stored;
@@ -284,7 +285,7 @@ fn unknown_version_or_invalid_header_is_reported() {
     out[4] = 9;
     redo(&mut out);
     assert_eq!(scan(&out[..]).err(), Some(MediaError::Version { found: 9 }));
-    out[4] = 1;
+    out[4] = 2;
     let rate = out.windows(2).position(|two| two == [0xc0, 0x3e]).expect("8000 as a varint");
     out[rate + 2] = 9;
     redo(&mut out);
@@ -311,4 +312,219 @@ proptest::proptest! {
         }
         let _ = chunks(&mixed[..], Some(&test_key()), |_, _| ());
     }
+}
+
+/// The file of `test_file` as version 1 wrote it, without its trailer.
+fn file_of_version_1(delay: u16) -> Vec<u8> {
+    let (bytes, ends, _) = test_file(delay, None);
+    let mut old = Vec::new();
+    format::put_header(&test_header(delay, b""), format::VERSION_1, &mut old);
+    assert_eq!(old.len(), ends[0]);
+    old.extend_from_slice(&bytes[ends[0]..ends[4]]);
+    old
+}
+
+#[test]
+fn h5_file_of_version_1_is_completed_as_one_of_version_1() {
+    let mut bytes = file_of_version_1(0);
+    let cut = scan(&bytes[..]).expect("scans");
+    assert_eq!((cut.tail, cut.trailer, cut.ledger.stored), (Tail::Clean, None, 245));
+    let made = cut.build_trailer(RecordingEnd::Power).expect("it has none");
+    assert_eq!((&made.bytes[..4], made.bytes.len()), (&b"HBMt"[..], 128));
+    bytes.extend_from_slice(&made.bytes);
+    let whole = scan(&bytes[..]).expect("scans");
+    assert_eq!((whole.tail, whole.trailer), (Tail::Clean, Some(made.finished)));
+}
+
+#[test]
+fn h5_trailer_of_the_other_version_is_damage() {
+    let mut bytes = file_of_version_1(0);
+    let at = to_offset(bytes.len());
+    let (new, ends, _) = test_file(0, None);
+    bytes.extend_from_slice(&new[ends[4]..]);
+    assert_eq!(scan(&bytes[..]).expect("scans").tail, Tail::Damaged { at, why: Damage::Digest });
+}
+
+#[test]
+fn h5_later_version_is_refused_with_the_versions_that_are_read() {
+    let mut bytes = Vec::new();
+    format::put_header(&test_header(0, b""), 4, &mut bytes);
+    let error = scan(&bytes[..]).unwrap_err();
+    assert_eq!(error, MediaError::Version { found: 4 });
+    let text = error.to_string();
+    assert_eq!(text, "media format version 4; this program reads versions 1 to 3");
+}
+
+#[test]
+fn i3_lost_sides_are_in_runs_spans_ledger_and_trailer() {
+    let lost = |side| Fate::SideLost(side, LossReason::Network);
+    let runs = [(STORED, 100), (lost(Side::Customer), 40), (lost(Side::Agent), 60)];
+    let mut bytes = Vec::new();
+    let mut writer = MediaWriter::create(&test_header(0, b""), None, &mut bytes);
+    writer.append_chunk(&to_runs(&runs), &mut b"one".to_vec(), &mut bytes);
+    let finished = writer.finish(RecordingEnd::Stop, &mut bytes);
+    let found = scan(&bytes[..]).expect("scans");
+    assert_eq!((found.tail, found.trailer), (Tail::Clean, Some(finished)));
+    assert_eq!((found.ledger.stored, found.ledger.total_lost()), (200, 0));
+    assert_eq!(Side::ALL.map(|side| found.ledger.total_side_lost(side)), [60, 40]);
+    let spans: Vec<_> = found.spans.iter().map(|span| (span.fate, span.from.0)).collect();
+    assert_eq!(spans, [(lost(Side::Customer), 1100), (lost(Side::Agent), 1140)]);
+}
+
+/// What the journal says about the small file.
+fn test_end(bytes: &[u8], finished: &FinishedFile) -> RecordingEnded {
+    RecordingEnded {
+        id: test_header(0, b"").id,
+        end: finished.end,
+        to: finished.to,
+        ledger: finished.ledger,
+        blackout_spans: scan(bytes).expect("scans").spans,
+        digest: finished.digest,
+        size: finished.size,
+    }
+}
+
+/// Removes a range, with the old file in pieces of this many bytes and more.
+fn redact(
+    bytes: &[u8],
+    before: RecordingEnded,
+    range: (u64, u64),
+    piece: usize,
+) -> Result<(Vec<u8>, RedactedFile), RedactError> {
+    let mut redactor = MediaRedactor::new(before, (Position(range.0), Position(range.1)));
+    let (mut out, mut wanted) = (Vec::new(), piece);
+    while !redactor.is_complete() {
+        let at = usize::try_from(redactor.offset()).unwrap();
+        let end = bytes.len().min(at + wanted);
+        redactor.push_bytes(&bytes[at..end], &mut out)?;
+        let is_stuck = redactor.offset() == to_offset(at);
+        if is_stuck && end == bytes.len() {
+            return Err(redactor.cut_short());
+        }
+        wanted = if is_stuck { wanted + 1 } else { piece };
+    }
+    redactor.finish().map(|redacted| (out, redacted))
+}
+
+#[test]
+fn h6_redacted_file_lacks_the_touched_chunks_and_opens_with_the_same_key() {
+    // The chunks have the positions 1000 to 1150, to 1250 and to 1329; the last one has none.
+    let cases: [(u16, (u64, u64), &[usize]); 7] = [
+        (0, (1000, 1001), &[0]),
+        (0, (1149, 1151), &[0, 1]),
+        (0, (1150, 1250), &[1]),
+        (0, (1300, 9999), &[2, 3]),
+        (10, (1150, 1241), &[1, 2]),
+        (10, (1150, 1240), &[1]),
+        (0, (0, u64::MAX), &[0, 1, 2, 3]),
+    ];
+    for key in [Some(test_key()), None] {
+        for (delay, range, gone) in cases {
+            let (bytes, ends, finished) = test_file(delay, key.clone());
+            let before = test_end(&bytes, &finished);
+            for piece in [1, 7, 64, 1 << 16] {
+                let (new, redacted) =
+                    redact(&bytes, before.clone(), range, piece).expect("removes");
+                let found = scan(&new[..]).expect("scans");
+                assert_eq!(found.tail, Tail::Clean, "{range:?}");
+                assert_eq!(found.digest, redacted.file.digest);
+                assert_eq!(found.trailer.map(|t| (t.digest, t.size)), {
+                    Some((redacted.file.digest, redacted.file.size))
+                });
+                assert_eq!((found.ledger, found.to), (redacted.file.ledger, before.to));
+                assert_eq!(found.spans, redacted.file.blackout_spans);
+                let removed = before.ledger.stored - found.ledger.stored;
+                assert_eq!(removed, redacted.removed_frames);
+                assert_eq!(found.ledger.masked, before.ledger.masked + removed);
+                let mut payloads = Vec::new();
+                let open = |_: &[Run], payload: &[u8]| payloads.push(payload.to_vec());
+                chunks(&new[..], key.as_ref(), open).expect("opens");
+                for (index, (_, payload)) in CHUNKS.into_iter().enumerate() {
+                    let wanted = if gone.contains(&index) { b"" } else { payload };
+                    assert_eq!(payloads[index], wanted, "{range:?} {index}");
+                }
+                let (first, last) = (gone[0], gone[gone.len() - 1]);
+                let old = (to_offset(ends[first]), to_offset(ends[last + 1] - ends[first]));
+                assert_eq!(redacted.old_bytes, old, "{range:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn h6_only_the_whole_file_of_the_journal_is_redacted() {
+    let (bytes, ends, finished) = test_file(0, Some(test_key()));
+    let before = test_end(&bytes, &finished);
+    let range = (1150, 1250);
+    let refused = |bytes: &[u8], before: RecordingEnded| {
+        redact(bytes, before, range, 64).map(|_| ()).unwrap_err().to_string()
+    };
+    let nothing = redact(&bytes, before.clone(), (2000, 3000), 64).map(|_| ());
+    assert_eq!(nothing, Err(RedactError::NothingStored));
+    let other = RecordingEnded { id: RecordingId::from_random([8; 10]), ..before.clone() };
+    assert!(refused(&bytes, other).contains("this is the file of recording"));
+    let changed = RecordingEnded { digest: [9; 32], ..before.clone() };
+    assert!(refused(&bytes, changed).contains("changed since"));
+    for at in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1;
+        assert!(redact(&flipped, before.clone(), range, 64).is_err(), "byte {at}");
+        assert!(redact(&bytes[..at], before.clone(), range, 64).is_err(), "cut at {at}");
+    }
+    // A removed chunk that claims stored frames is a forgery.
+    let mut forged = bytes[..ends[0]].to_vec();
+    let runs = heapless::Vec::from_slice(&[Run { fate: STORED, frames: 9 }]).unwrap();
+    let head = format::ChunkHead { sequence: 0, payload_bytes: 0, from: Position(1000), runs };
+    let start = forged.len();
+    format::put_chunk_clear(&head, &mut forged);
+    format::put_chunk_sums(start, &[], &mut forged);
+    assert!(chunks(&forged[..], Some(&test_key()), |_, _| {}).is_err());
+}
+
+#[test]
+fn h6_interrupted_and_failed_files_stay_so_after_a_removal() {
+    let (bytes, ends, _) = test_file(10, Some(test_key()));
+    let cut = &bytes[..ends[3]];
+    let found = scan(cut).expect("scans");
+    let closing = found.build_trailer(RecordingEnd::Power).expect("a trailer");
+    let whole = [cut, &closing.bytes].concat();
+    let before = test_end(&whole, &closing.finished);
+    let (new, redacted) = redact(&whole, before.clone(), (1000, 1010), 64).expect("removes");
+    let scanned = scan(&new[..]).expect("scans");
+    assert_eq!((scanned.tail, redacted.file.end), (Tail::Clean, RecordingEnd::Power));
+    assert_eq!(scanned.ledger.lost, before.ledger.lost);
+    assert_eq!(scanned.ledger, redacted.file.ledger);
+    // The file of a failed disk has no trailer.
+    let failed = found.build_trailer(RecordingEnd::Storage).expect("a trailer").finished;
+    let before = RecordingEnded {
+        end: RecordingEnd::Storage,
+        ledger: failed.ledger,
+        digest: found.digest,
+        size: found.good_bytes,
+        ..before
+    };
+    let garbage = [cut, b"garbage"].concat();
+    let (new, redacted) = redact(&garbage, before, (1000, 1010), 64).expect("removes");
+    let scanned = scan(&new[..]).expect("scans");
+    assert_eq!((scanned.good_bytes, scanned.digest), (redacted.file.size, redacted.file.digest));
+    let closing = scanned.build_trailer(RecordingEnd::Storage).expect("a trailer");
+    assert_eq!(closing.finished.ledger, redacted.file.ledger);
+}
+
+#[test]
+fn h6_redacted_file_of_version_1_is_one_of_version_3() {
+    let old = file_of_version_1(0);
+    let closing = scan(&old[..]).expect("scans").build_trailer(RecordingEnd::Power);
+    let closing = closing.expect("a trailer");
+    let whole = [&old[..], &closing.bytes].concat();
+    let before = test_end(&whole, &closing.finished);
+    let (new, redacted) = redact(&whole, before, (1000, 1010), 64).expect("removes");
+    let found = scan(&new[..]).expect("scans");
+    assert_eq!((found.tail, found.ledger), (Tail::Clean, redacted.file.ledger));
+    assert_eq!((whole[4], new[4]), (1, 3));
+    // Another range is removed from it like from any other file.
+    let (again, redacted) = redact(&new, redacted.file, (1160, 1170), 64).expect("removes");
+    let found = scan(&again[..]).expect("scans");
+    assert_eq!((found.tail, found.ledger), (Tail::Clean, redacted.file.ledger));
+    assert_eq!((found.ledger.stored, again[4]), (70, 3));
 }

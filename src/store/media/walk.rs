@@ -18,7 +18,7 @@ pub struct MediaWalker<R> {
     /// Digest of all bytes before the window.
     hasher: blake3::Hasher,
     pub header: MediaHeader,
-    /// Version of the file.
+    /// Version of the trailer in a file of this version.
     pub version: u16,
     /// The end of the last valid element.
     pub good: DigestPoint,
@@ -99,6 +99,7 @@ impl<R: Read> MediaWalker<R> {
         let good = DigestPoint { offset: window.offset(), hasher: hasher.clone() };
         let to = header.from;
         let tail = Tail::Clean;
+        let version = format::trailer_version(version);
         Ok(MediaWalker { window, hasher, header, version, good, tail, sequence: 0, to })
     }
 

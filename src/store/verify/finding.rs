@@ -73,6 +73,11 @@ pub enum Finding {
          at its next start"
     )]
     NotRecovered { path: String, id: RecordingId },
+    #[error(
+        "{path}: the removal of a range of recording {id} was interrupted; the daemon finishes it \
+         at its next start"
+    )]
+    RemovalUnfinished { path: String, id: RecordingId },
 }
 
 /// Returns how much of the journal the witness confirms.
@@ -105,6 +110,8 @@ pub enum Note {
     NeverDurable { id: RecordingId },
     #[error("{path}: is newer than the journal that was read; the daemon is running")]
     New { path: String },
+    #[error("recording {id}: {what} were removed for good by {by}: {reason}")]
+    Removed { id: RecordingId, what: String, by: String, reason: String },
     #[error("recording {id} is running")]
     Running { id: RecordingId },
     #[error("no public key of the recorder given: checkpoint signatures were not checked")]

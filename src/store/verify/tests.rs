@@ -6,10 +6,10 @@ use crate::config::CodecKind;
 use crate::store::damage::Damage;
 use crate::store::fact::{
     CallFacts, Fact, JournalEntry, RecordReason, RecordReasons, RecordingBegan, RecordingEnd,
-    RecordingEnded, SealedBytes,
+    RecordingEnded, Redaction, SealedBytes,
 };
 use crate::store::journal::JournalWriter;
-use crate::store::media::{MediaHeader, MediaWriter, scan};
+use crate::store::media::{MediaHeader, MediaRedactor, MediaWriter, scan};
 use crate::store::sign::BoxSigningKey;
 use crate::time::{Position, WallTime};
 
@@ -330,4 +330,47 @@ fn findings_are_sentences_that_name_the_place() {
     let differs = MediaDifference::Size { expected: 10, found: 9 };
     let said = Finding::MediaDiffers { path: "x".into(), what: differs }.to_string();
     assert_eq!(said, "x: its size (9 bytes, not 10) does not match the journal");
+}
+
+#[test]
+fn h6_removed_range_is_a_note_and_an_unfinished_removal_a_finding() {
+    let mut store = TestStore::new();
+    let (path, old) = store.media[0].clone();
+    let before = RecordingEnded {
+        id: test_id(1),
+        end: RecordingEnd::Stop,
+        to: Position(100),
+        ledger: scan(&old[..]).expect("scans").ledger,
+        blackout_spans: vec![],
+        digest: *blake3::hash(&old).as_bytes(),
+        size: old.len() as u64,
+    };
+    let (range, mut new) = ((Position(0), Position(50)), Vec::new());
+    let mut redactor = MediaRedactor::new(before.clone(), range);
+    redactor.push_bytes(&old, &mut new).expect("reads");
+    let redacted = redactor.finish().expect("removes");
+    store.append_fact(Fact::Redacted(Box::new(Redaction {
+        began_at: AT,
+        is_screen: false,
+        by: "boss".into(),
+        reason: "card data".into(),
+        from: range.0,
+        to: range.1,
+        removed_from: redacted.removed.0,
+        removed_to: redacted.removed.1,
+        removed_frames: redacted.removed_frames,
+        digest_before: before.digest,
+        size_before: before.size,
+        old_bytes: redacted.old_bytes,
+        file: redacted.file,
+    })));
+    let unfinished = Finding::RemovalUnfinished { path: path.clone(), id: test_id(1) };
+    assert_eq!(store.verify_findings(), [unfinished]);
+    assert!(store.verify_store(true).is_clean(), "the daemon is about to replace it");
+    store.media[0].1 = new;
+    let report = store.verify_store(false);
+    assert_eq!(report.findings, []);
+    let text = report.notes[0].to_string();
+    let wanted = "100 frames (0 to 100) were removed for good by boss: card data";
+    assert_eq!(text, format!("recording {}: {wanted}", test_id(1)));
 }

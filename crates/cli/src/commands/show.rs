@@ -6,7 +6,7 @@ use crate::commands::records::scan_running_media;
 use crate::error::Error;
 use crate::output::escape::escape_text;
 use crate::site_time::to_site_text;
-use crate::store::record_json::{BlackoutJson, RecordJson, SpanJson, UnmaskedJson};
+use crate::store::record_json::{BlackoutJson, RecordJson, RemovedJson, SpanJson, UnmaskedJson};
 use crate::store::store_dir::StoreDir;
 use crate::store::unseal::IdentityKeyring;
 use jiff::tz::TimeZone;
@@ -47,6 +47,12 @@ fn format_text(document: &RecordJson, zone: &TimeZone) -> String {
     document.blackouts.iter().for_each(|blackout| page.add_item(&format_blackout(blackout)));
     page.add_title("should have been masked, and is stored", document.unmasked.is_empty());
     document.unmasked.iter().for_each(|range| page.add_item(&format_unmasked(range)));
+    page.add_title("removed for good", document.removed.is_empty());
+    for range in &document.removed {
+        let RemovedJson { part, from, to, by, reason, .. } = range;
+        let at = page.time(&range.at);
+        page.add_item(&format!("{part} {from} to {to}, at {at} by {by}: {reason}"));
+    }
     page.add_title("not stored", document.spans.is_empty());
     document.spans.iter().for_each(|span| page.add_item(&format_span(span)));
     write_ledger(&mut page, document);

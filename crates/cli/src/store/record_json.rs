@@ -9,9 +9,9 @@ use crate::store::store_dir::StoreDir;
 use crate::store::unseal::PersonalFacts;
 use data_encoding::HEXLOWER;
 use hushbox::audio::span::{Ledger, LossCounts, LossReason, Side};
-use hushbox::config::Direction;
+use hushbox::config::{CodecKind, Direction};
 use hushbox::store::fact::{FactSpan, RecordReason, RecordReasons};
-use hushbox::store::index::{BlackoutSpan, FetchEntry, Record, UnmaskedRange};
+use hushbox::store::index::{BlackoutSpan, FetchEntry, Record, RemovedRange, UnmaskedRange};
 use hushbox::store::media::MediaScan;
 use hushbox::time::{Position, ms_of_frames};
 use serde::Serialize;
@@ -58,6 +58,9 @@ pub struct RecordJson {
     /// Ranges that were stored before a press for a blackout reached the box.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unmasked: Vec<UnmaskedJson>,
+    /// Ranges that were removed for good.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<RemovedJson>,
     pub spans: Vec<SpanJson>,
     pub ledger: LedgerJson,
     pub media: MediaJson,
@@ -139,6 +142,19 @@ pub struct UnmaskedJson {
     /// The agent who pressed, and when the press reached the box.
     pub by: String,
     pub at: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct RemovedJson {
+    pub at: String,
+    pub by: String,
+    pub reason: String,
+    /// `sound`, or `screen` with positions in milliseconds.
+    pub part: &'static str,
+    pub from: u64,
+    pub to: u64,
+    /// Frames that were stored before.
+    pub frames: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -247,6 +263,7 @@ impl RecordJson {
             history: history_json(record, open),
             blackouts: record.blackouts.iter().map(|span| blackout_json(span, ms)).collect(),
             unmasked: record.unmasked.iter().map(|range| unmasked_json(range, ms)).collect(),
+            removed: record.removed.iter().map(|range| removed_json(record, range)).collect(),
             spans: spans.iter().map(|span| span_json(span, ms)).collect(),
             ledger: ledger_json(&ledger),
             media: MediaJson {
@@ -353,6 +370,19 @@ fn unmasked_json(range: &UnmaskedRange, ms: impl Fn(Position) -> u64) -> Unmaske
     let (from_ms, to_ms) = (ms(range.from), ms(range.to));
     let (by, at) = (range.by.clone(), range.at.to_string());
     UnmaskedJson { from: range.from.0, to: range.to.0, from_ms, to_ms, by, at }
+}
+
+fn removed_json(record: &Record, range: &RemovedRange) -> RemovedJson {
+    let is_screen = range.is_screen || record.began.codec == CodecKind::Screen;
+    RemovedJson {
+        at: record.correct_stamp(range.at).to_string(),
+        by: range.by.clone(),
+        reason: range.reason.clone(),
+        part: if is_screen { "screen" } else { "sound" },
+        from: range.from.0,
+        to: range.to.0,
+        frames: range.frames,
+    }
 }
 
 fn span_json(of: &FactSpan, ms: impl Fn(Position) -> u64) -> SpanJson {

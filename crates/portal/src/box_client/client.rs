@@ -5,6 +5,7 @@
 
 use crate::box_client::connection::{BoxConnection, ConnectionError, is_access_decision};
 use crate::media::sealed_facts::RecordRows;
+use crate::site_time::SiteZone;
 use client::Login;
 use protocol::client::{Failure, Pairs, Reply};
 use protocol::{Code, Kind};
@@ -15,6 +16,8 @@ use std::path::PathBuf;
 pub struct Rights {
     /// Whether the user has any on-demand permission.
     pub agent: bool,
+    /// The time zone of the box.
+    pub zone: SiteZone,
     names: Vec<String>,
 }
 
@@ -39,7 +42,9 @@ pub struct BoxClient {
 
 fn parse_rights(pairs: &Pairs, agent: bool) -> Rights {
     let words = pairs.get("rights").unwrap_or("-").split(',');
-    Rights { agent, names: words.filter(|word| *word != "-").map(str::to_owned).collect() }
+    let names = words.filter(|word| *word != "-").map(str::to_owned).collect();
+    let zone = pairs.get("time_zone").map(SiteZone::from_name).unwrap_or_default();
+    Rights { agent, zone, names }
 }
 
 fn hello_line(kind: Kind, user: Option<&str>) -> String {
@@ -86,14 +91,15 @@ impl BoxClient {
         Err(ConnectionError::Refused(Failure { word, text, pairs: Pairs::default() }))
     }
 
-    /// Checks that a supervisor has the right `right` now and may see an existing recording.
+    /// Checks that a supervisor has the right `right` now and may see an existing recording, of
+    /// which no more ranges were removed than `removed`, if that is given.
     pub async fn check_access(
         &self,
         user: &str,
         right: &str,
-        id: &str,
+        (id, removed): (&str, Option<usize>),
     ) -> Result<(), ConnectionError> {
-        self.connect_authorised(user, right).await?.check_visible(id).await
+        self.connect_authorised(user, right).await?.check_visible(id, removed).await
     }
 
     /// Queries a user's rights. An unknown user has none; a busy recorder is an error.
@@ -132,15 +138,33 @@ fn pairs_if_granted(reply: Reply) -> Result<Option<Pairs>, ConnectionError> {
 pub struct AuthorisedConnection(BoxConnection);
 
 impl AuthorisedConnection {
-    /// Checks that the recording exists and the supervisor may see it.
-    pub async fn check_visible(&mut self, id: &str) -> Result<(), ConnectionError> {
+    /// Checks that the recording exists and the supervisor may see it. If `removed` is given, that
+    /// many ranges of it were removed before its file was fetched; after a further removal the file
+    /// may not be played any more.
+    pub async fn check_visible(
+        &mut self,
+        id: &str,
+        removed: Option<usize>,
+    ) -> Result<(), ConnectionError> {
         let mut line = Vec::new();
         protocol::reply::begin_line(&mut line, "show").word(id).end();
         let (rows, _) = self.0.request_ok(String::from_utf8_lossy(&line).trim_end()).await?;
+        let found = count_removed(&rows);
         // Wipe numbers and fields that the recorder may have opened.
         drop(RecordRows::new(rows));
-        Ok(())
+        if removed.is_none_or(|removed| removed == found) {
+            return Ok(());
+        }
+        let text = "A part of this recording was removed meanwhile. Press Listen again.".to_owned();
+        let word = Code::NoSuchRecord.as_str().to_owned();
+        Err(ConnectionError::Refused(Failure { word, text, pairs: Pairs::default() }))
     }
+}
+
+/// The number of ranges that were removed from a recording, by the rows of `show`.
+#[must_use]
+pub fn count_removed(rows: &[Pairs]) -> usize {
+    rows.iter().filter(|row| row.get("what") == Some("removed")).count()
 }
 
 #[cfg(test)]
@@ -148,7 +172,7 @@ mod tests {
     use super::*;
     use crate::box_client::fake_box::FakeBox;
 
-    const SUPERVISOR_REPLY: &str = "ok session=1 rights=records.all,play\n";
+    const SUPERVISOR_REPLY: &str = "ok session=1 rights=records.all,play time_zone=Europe/Berlin\n";
     const AGENT_REPLY: &str = "ok session=2 agent=Jane device=1001 rights=record.start\n";
 
     /// Queries rights from a fake recorder with these replies to the two hellos.
@@ -167,6 +191,7 @@ mod tests {
         let denied = "err denied \"no\"\n";
         let both = rights(SUPERVISOR_REPLY, AGENT_REPLY).await.unwrap();
         assert!(both.agent && both.has("play") && both.lists());
+        assert_eq!(both.zone.to_string(), "Europe/Berlin");
         let supervisor = rights(SUPERVISOR_REPLY, denied).await.unwrap();
         assert!(!supervisor.agent && supervisor.has("play"));
         let agent = rights(denied, AGENT_REPLY).await.unwrap();
@@ -203,14 +228,16 @@ mod tests {
                 line if line.starts_with("hello supervisor user=boss ") => hello.to_owned(),
                 _ => "err bad-command \"no\"\n".to_owned(),
             });
-            let asked = BoxClient::new(socket).check_access("boss", "play", "abc").await;
+            let asked = BoxClient::new(socket).check_access("boss", "play", ("abc", Some(1))).await;
             asked.map_err(|error| {
                 assert!(error.is_refusal(), "{error}");
                 error.to_string()
             })
         }
-        let there = "row what=record recording=abc\nok\n";
+        let there = "row what=record recording=abc\nrow what=removed from=1 to=2\nok\n";
         assert_eq!(may(SUPERVISOR_REPLY, there).await, Ok(()));
+        let more = "row what=removed from=1 to=2\nrow what=removed from=5 to=6\nok\n";
+        assert!(may(SUPERVISOR_REPLY, more).await.is_err_and(|why| why.contains("was removed")));
         let gone = may(SUPERVISOR_REPLY, "err no-such-record \"deleted\"\n").await;
         assert_eq!(gone, Err("deleted".to_owned()));
         let none = may("ok session=1 rights=records.all\n", there).await;

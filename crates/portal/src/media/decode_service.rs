@@ -91,6 +91,8 @@ pub struct DecodedRecording {
     pub format: DecodeFormat,
     /// User for whom it was fetched.
     pub fetched_for: String,
+    /// Number of ranges that were removed from it before.
+    pub removed: usize,
     /// Whether it has a screen recording.
     pub has_video: bool,
     /// Why the screen recording cannot be shown.
@@ -121,6 +123,7 @@ impl DecodedRecording {
             file,
             format: kind,
             fetched_for: user,
+            removed: 0,
             has_video: false,
             screen_error: None,
             waveform: shape,
@@ -244,6 +247,13 @@ impl DecodeService {
         self.lock_cache().retain_sessions(clock::now(), alive);
     }
 
+    /// Drops a recording from every session, because a part of it was removed.
+    pub fn forget_recording(&self, id: &str) {
+        let mut cache = self.lock_cache();
+        let same = |name: &CacheKey| name.1 == id;
+        cache.keys().iter().filter(|name| same(name)).for_each(|name| cache.remove(name));
+    }
+
     pub fn forget_session(&self, session: &[u8]) {
         self.retain_sessions(|other| other != session);
     }
@@ -290,7 +300,7 @@ impl DecodeService {
             return again(opened).await;
         }
         let order = MediaRequest::query(&self.box_client, &who.user, id).await?;
-        let (kind, long) = (order.player_format(), order.is_long());
+        let (kind, long, removed) = (order.player_format(), order.is_long(), order.removed);
         let kept = self.reserve_memory(order.memory_bytes(kind))?;
         let fetched = clock::now();
         let (reels, dark) = order.fetch_media(fetch::PURPOSE_PLAY).await?;
@@ -308,6 +318,7 @@ impl DecodeService {
             DecodedRecording::new((file, kind), shape.ok_or(reels), PlaybackState::new(fetched));
         let opened = Arc::new(DecodedRecording {
             fetched_for: user,
+            removed,
             has_video: film,
             screen_error: dark,
             ..opened
@@ -330,13 +341,18 @@ impl DecodeService {
         (opened, request): (Arc<DecodedRecording>, PlaybackRequest),
     ) -> Result<Arc<DecodedRecording>, MediaError> {
         let mut playback = opened.playback.lock().await;
-        let asked = match playback.required_action(request, clock::now()) {
-            RequiredAction::NoAction => None,
-            RequiredAction::CheckAccess => {
-                let asked = self.box_client.check_access(&who.user, fetch::PURPOSE_PLAY, id).await;
-                Some(asked.map_err(MediaError::from))
+        let action = playback.required_action(request, clock::now());
+        let asked = if action == RequiredAction::NoAction {
+            None
+        } else {
+            let file = (id, Some(opened.removed));
+            let asked = self.box_client.check_access(&who.user, fetch::PURPOSE_PLAY, file).await;
+            match asked {
+                Ok(()) if action == RequiredAction::JournalPlay => {
+                    Some(self.journal_play(who, id, opened.has_video).await)
+                }
+                asked => Some(asked.map_err(MediaError::from)),
             }
-            RequiredAction::JournalPlay => Some(self.journal_play(who, id, opened.has_video).await),
         };
         match asked {
             Some(Ok(())) => playback.on_permitted(clock::now()),
@@ -371,7 +387,8 @@ impl DecodeService {
     }
 
     pub async fn may_export(&self, who: &Requester, id: &str) -> bool {
-        let asked = self.box_client.check_access(&who.user, fetch::PURPOSE_EXPORT, id).await;
+        let asked =
+            self.box_client.check_access(&who.user, fetch::PURPOSE_EXPORT, (id, None)).await;
         !asked.is_err_and(|error| error.is_refusal())
     }
 
@@ -403,7 +420,8 @@ impl DecodeService {
     ) -> Result<(), ConnectionError> {
         let mut permit = self.box_client.connect_authorised(user, fetch::PURPOSE_PLAY).await?;
         for name in names {
-            match permit.check_visible(&name.1).await {
+            let Some(opened) = self.lock_cache().peek(name) else { continue };
+            match permit.check_visible(&name.1, Some(opened.removed)).await {
                 Err(error) if error.is_refusal() => {
                     log::info!("recording {} is not played to {user} any more: {error}", name.1);
                     self.lock_cache().remove(name);
@@ -463,7 +481,7 @@ impl DecodeService {
         }
         let made = self.decode_media(who, &reels, kind).await?;
         // The recording may have been deleted during decoding.
-        self.box_client.check_access(&who.user, fetch::PURPOSE_EXPORT, id).await?;
+        self.box_client.check_access(&who.user, fetch::PURPOSE_EXPORT, (id, None)).await?;
         Ok((made, kept))
     }
 

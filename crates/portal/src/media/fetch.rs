@@ -3,7 +3,7 @@
 //! A first query returns the file sizes, so that memory can be reserved. The fetch itself is
 //! journalled in the user's name.
 
-use crate::box_client::client::BoxClient;
+use crate::box_client::client::{BoxClient, count_removed};
 use crate::box_client::connection::{BoxConnection, ConnectionError};
 use crate::media::decode_service::{DecodeFormat, MediaError};
 use crate::media::memfile::MemFile;
@@ -28,6 +28,8 @@ pub struct MediaRequest {
     /// Bytes of the media file and of the screen recording.
     sizes: (u64, u64),
     frames: u64,
+    /// Number of ranges that were removed from the recording.
+    pub removed: usize,
     /// Whether only a screen was recorded.
     is_screen_only: bool,
 }
@@ -76,6 +78,7 @@ impl MediaRequest {
         Ok(MediaRequest {
             connection,
             id: id.to_owned(),
+            removed: count_removed(&rows),
             sizes: (
                 number_or_zero(record, "size"),
                 row("screen").map_or(0, |row| number_or_zero(row, "size")),

@@ -11,6 +11,7 @@ use crate::accounts::{self, Account};
 use crate::accounts::{audit_log, password, sessions};
 use crate::box_client::connection::ConnectionError;
 use crate::clock;
+use crate::site_time::SiteZone;
 use crate::web::extract::{AuthedForm, CurrentUser};
 use axum::extract::{Query, State};
 use axum::response::{Html, Redirect};
@@ -61,12 +62,12 @@ async fn health_table(portal: &AppState) -> Result<Table, ConnectionError> {
     Ok(Table { id: "health", title: "The box", keys: vec!["What", "How"], rows: table_rows })
 }
 
-fn sessions_table(all: &[Session]) -> Table {
+fn sessions_table(all: &[Session], zone: &SiteZone) -> Table {
     let row = |one: &Session| {
-        let (began, seen) = (clock::format_utc(one.created_at), clock::format_utc(one.seen_at));
+        let (began, seen) = (zone.format_seconds(one.created_at), zone.format_seconds(one.seen_at));
         vec![one.user.clone(), began, seen, one.address.clone(), one.browser.clone()]
     };
-    let keys = vec!["User", "Since (UTC)", "Seen (UTC)", "From", "Browser"];
+    let keys = vec!["User", "Since", "Seen", "From", "Browser"];
     Table { id: "sessions", title: "Sessions", keys, rows: all.iter().map(row).collect() }
 }
 
@@ -85,7 +86,7 @@ const EVENT_TITLES: [(&str, &str); 11] = [
 ];
 
 /// Table of the recorder's recent events.
-fn box_events_table(portal: &AppState) -> Table {
+fn box_events_table(portal: &AppState, zone: &SiteZone) -> Table {
     let (all, lost) = portal.box_events.newest_events(BOX_EVENTS_MAX);
     let named = |what: &str| {
         let known = EVENT_TITLES.iter().find(|(word, _)| *word == what);
@@ -94,20 +95,20 @@ fn box_events_table(portal: &AppState) -> Table {
     let row = |event: &Pairs| {
         let shown = event.0.iter().filter(|(key, _)| !["seq", "what", "time"].contains(&&**key));
         let how: Vec<String> = shown.map(|(key, value)| format!("{key} {value}")).collect();
-        let at = super::records::format_time(event.get("time").unwrap_or_default());
+        let at = zone.format_text(event.get("time").unwrap_or_default());
         vec![at, named(event.get("what").unwrap_or_default()), how.join(", ")]
     };
     let lost = lost.map(|why| vec![String::new(), "Nothing newer is known".to_owned(), why]);
     let rows = lost.into_iter().chain(all.iter().map(row)).collect();
-    let keys = vec!["When (UTC)", "What", "How"];
+    let keys = vec!["When", "What", "How"];
     Table { id: "happened", title: "At the box lately", keys, rows }
 }
 
-fn audit_events_table(all: &[AuditEvent]) -> Table {
+fn audit_events_table(all: &[AuditEvent], zone: &SiteZone) -> Table {
     let row = |one: &AuditEvent| {
-        vec![clock::format_utc(one.at), one.user.clone(), one.action.clone(), one.address.clone()]
+        vec![zone.format_seconds(one.at), one.user.clone(), one.action.clone(), one.address.clone()]
     };
-    let keys = vec!["When (UTC)", "Who", "What", "From"];
+    let keys = vec!["When", "Who", "What", "From"];
     Table { id: "events", title: "At the portal lately", keys, rows: all.iter().map(row).collect() }
 }
 
@@ -128,11 +129,12 @@ pub async fn admin_page(
         ))
     };
     let (all, alive, lately) = portal.db.call(question).await?;
-    let lately = audit_events_table(&lately);
+    let zone = frame.rights.zone.clone();
+    let lately = audit_events_table(&lately, &zone);
     let tables = vec![
         health_table(&portal).await?,
-        box_events_table(&portal),
-        sessions_table(&alive),
+        box_events_table(&portal, &zone),
+        sessions_table(&alive, &zone),
         lately,
     ];
     let account = |account: &Account| AccountRow {

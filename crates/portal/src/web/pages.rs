@@ -199,7 +199,9 @@ pub struct RecordPage {
     pub wave: String,
     pub facts: Vec<(&'static str, String)>,
     pub fields: Vec<(String, String)>,
-    pub steps: Vec<super::records::TimelineEvent>,
+    /// Ranges that this supervisor may remove for good.
+    pub removable: Vec<super::timeline::RemovableRange>,
+    pub steps: Vec<super::timeline::TimelineEvent>,
 }
 
 impl Drop for RecordPage {

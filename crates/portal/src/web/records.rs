@@ -8,17 +8,19 @@
 //! sealed to the recorder are counted and reported. Audio is served by `audio`.
 
 use super::pages::{PageContext, RecordPage, RecordsPage, render_html, render_zeroizing};
+use super::timeline::{RecordInfo, parse_position, removable_ranges, timeline_events};
 use super::{AppError, AppState};
 use crate::box_client::connection::{BoxConnection, ConnectionError};
 use crate::media::decode_service::{DecodedRecording, MediaError, Requester, Span, Waveform};
 use crate::media::playback::PlaybackRequest;
-use crate::media::sealed_facts;
 use crate::media::sealed_facts::{RecordRows, SealedFacts};
+use crate::site_time::{Bound, SiteZone, after_ms};
 use crate::web::extract::{AuthedForm, CurrentUser};
 use crate::web::waveform;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
+use jiff::Timestamp;
 use protocol::Code;
 use protocol::client::Pairs;
 use protocol::text::format_duration;
@@ -29,7 +31,7 @@ use std::time::Duration;
 type SharedState = State<Arc<AppState>>;
 
 /// Text in place of a sealed value.
-const SEALED_TEXT: &str = "sealed";
+pub const SEALED_TEXT: &str = "sealed";
 /// Records per page.
 const PAGE_RECORDS: usize = 100;
 /// Number of records searched for a field value.
@@ -37,6 +39,8 @@ const FIELD_SEARCH_RECORDS: usize = 200;
 /// Time limit of a number search. The recorder opens about 2000 records per second and sends
 /// nothing until one matches.
 const NUMBER_SEARCH_TIMEOUT: Duration = Duration::from_secs(300);
+/// Time limit of a removal: the box writes the whole file again.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(300);
 /// Form fields passed to the recorder unchanged.
 const FILTER_KEYS: [&str; 5] = ["agent", "device", "call", "ani", "dnis"];
 
@@ -54,27 +58,15 @@ pub struct RecordRow {
     pub protected: bool,
 }
 
-/// An event of a recording, with its time.
-pub struct TimelineEvent {
-    pub at: String,
-    pub by: String,
-    pub what: String,
-}
-
-fn value_or_empty(pairs: &Pairs, key: &str) -> String {
+pub fn value_or_empty(pairs: &Pairs, key: &str) -> String {
     let value = pairs.get(key).unwrap_or("-");
     if value == "-" { String::new() } else { value.to_owned() }
 }
 
-/// Formats a recorder timestamp without fraction, `T` and `Z`.
-pub fn format_time(text: &str) -> String {
-    text.get(..19).unwrap_or(text).replace('T', " ")
-}
-
-fn record_row(pairs: &Pairs) -> RecordRow {
+fn record_row(pairs: &Pairs, zone: &SiteZone) -> RecordRow {
     RecordRow {
         id: value_or_empty(pairs, "recording"),
-        start: format_time(&value_or_empty(pairs, "start")),
+        start: zone.format_text(&value_or_empty(pairs, "start")),
         length: format_duration(value_or_empty(pairs, "duration_ms").parse().unwrap_or(0)),
         agent: value_or_empty(pairs, "agent"),
         device: value_or_empty(pairs, "device"),
@@ -86,27 +78,17 @@ fn record_row(pairs: &Pairs) -> RecordRow {
     }
 }
 
-/// Converts a date or time from a form, in UTC.
-fn to_rfc3339(text: &str) -> String {
-    match text.len() {
-        10 => format!("{text}T00:00:00Z"),
-        16 => format!("{text}:00Z"),
-        19 => format!("{text}Z"),
-        _ => text.to_owned(),
-    }
-}
-
 /// Builds the `records` command of a search.
-fn records_command(query: &BTreeMap<String, String>, limit: usize) -> String {
+fn records_command(query: &BTreeMap<String, String>, zone: &SiteZone, limit: usize) -> String {
     let given = |key: &str| query.get(key).map(|v| v.trim()).filter(|v| !v.is_empty());
     let mut bytes = Vec::new();
     let mut line = protocol::reply::begin_line(&mut bytes, "records");
     if let Some(value) = given("from") {
-        line = line.pair("from", to_rfc3339(value));
+        line = line.pair("from", zone.to_rfc3339(value, Bound::First));
     }
     // The cursor where the previous page ended.
     if let Some(value) = given("before").or(given("to")) {
-        line = line.pair("to", to_rfc3339(value));
+        line = line.pair("to", zone.to_rfc3339(value, Bound::Last));
     }
     for key in FILTER_KEYS {
         if let Some(value) = given(key) {
@@ -134,7 +116,8 @@ pub async fn records_page(
     let mut connection = portal.box_client.connect_supervisor(&member.session.user).await?;
     let by_number =
         ["ani", "dnis"].iter().any(|key| query.get(*key).is_some_and(|v| !v.is_empty()));
-    let asked = records_command(&query, limit);
+    let zone = frame.rights.zone.clone();
+    let asked = records_command(&query, &zone, limit);
     let reply = match by_number {
         true => connection.request_within(&asked, NUMBER_SEARCH_TIMEOUT).await?,
         false => connection.request(&asked).await?,
@@ -149,7 +132,7 @@ pub async fn records_page(
         true => (found, 0),
         false => filter_by_field(&mut connection, found, &field).await?,
     };
-    let rows = found.iter().map(record_row).collect();
+    let rows = found.iter().map(|row| record_row(row, &zone)).collect();
     let value = |key: &str| query.get(key).cloned().unwrap_or_default();
     let asked = ["from", "to", "agent", "device", "call", "ani", "dnis", "field"].map(value);
     let later = query.contains_key("before");
@@ -164,8 +147,8 @@ fn count_or_zero(pairs: &Pairs, key: &str) -> usize {
 /// Cursor one millisecond after a record's start. Records with the same start appear on both pages
 /// rather than on neither.
 fn page_cursor(row: &Pairs) -> Option<String> {
-    let start: jiff::Timestamp = row.get("start")?.parse().ok()?;
-    start.checked_add(jiff::SignedDuration::from_millis(1)).ok().map(|at| at.to_string())
+    let start: Timestamp = row.get("start")?.parse().ok()?;
+    Some(after_ms(start, 1).to_string())
 }
 
 /// Keeps the records of which a field contains the text. Also returns how many could not be
@@ -201,143 +184,6 @@ async fn filter_by_field(
         }
     }
     Ok((found, sealed))
-}
-
-/// Sorted rows of a `show` reply.
-struct RecordInfo {
-    record: Pairs,
-    rate: u64,
-    from: u64,
-    frames: u64,
-    start_ms: i64,
-}
-
-impl Drop for RecordInfo {
-    fn drop(&mut self) {
-        sealed_facts::zeroize_row(&mut self.record);
-    }
-}
-
-impl RecordInfo {
-    fn from_rows(rows: &[Pairs]) -> Option<RecordInfo> {
-        let mut record = rows.iter().find(|row| row.get("what") == Some("record"))?.clone();
-        // A detail that is too long for the row of the record has a row of its own.
-        for row in rows.iter().filter(|row| row.get("what") == Some("detail")) {
-            let place = record.0.iter_mut().find(|(key, _)| row.get("key") == Some(key.as_str()));
-            if let (Some((_, value)), Some(whole)) = (place, row.get("value")) {
-                whole.clone_into(value);
-            }
-        }
-        let number = |key| record.get(key).and_then(|v| v.parse::<u64>().ok());
-        let (rate, from) = (number("rate")?.max(1), number("from")?);
-        let start: jiff::Timestamp = record.get("start")?.parse().ok()?;
-        let frames = number("to").unwrap_or(from).saturating_sub(from);
-        Some(RecordInfo { rate, from, frames, start_ms: start.as_millisecond(), record })
-    }
-
-    /// Time of a position on the recording's own clock.
-    fn time_at(&self, position: u64) -> String {
-        let ms = position.saturating_sub(self.from) * 1000 / self.rate;
-        let ms = self.start_ms.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX));
-        let at = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
-        at.strftime("%Y-%m-%d %H:%M:%S").to_string()
-    }
-
-    fn duration_ms(&self) -> u64 {
-        self.frames * 1000 / self.rate
-    }
-}
-
-fn parse_position(row: &Pairs, key: &str) -> Option<u64> {
-    row.get(key).and_then(|value| value.parse().ok())
-}
-
-/// Describes a fetch by its journalled purpose.
-fn describe_fetch(purpose: Option<&str>) -> &'static str {
-    match purpose {
-        Some("play") => "Listened to",
-        Some("export") => "Exported",
-        Some("play-screen") => "Screen watched",
-        Some("export-screen") => "Screen exported",
-        Some("facts") => "Given numbers and fields, sealed",
-        _ => "Fetched",
-    }
-}
-
-/// A press for a blackout that came too late to mask a range.
-fn unmasked_event(info: &RecordInfo, row: &Pairs) -> TimelineEvent {
-    let at = |key| info.time_at(parse_position(row, key).unwrap_or(0));
-    let what = format!("NOT MASKED until {}: a press for a blackout came too late", at("to"));
-    TimelineEvent { at: at("from"), by: value_or_empty(row, "by"), what }
-}
-
-fn timeline_events(info: &RecordInfo, rows: &[Pairs]) -> Vec<TimelineEvent> {
-    let mut steps = vec![TimelineEvent {
-        at: info.time_at(info.from),
-        by: value_or_empty(&info.record, "reasons"),
-        what: "Recording began".to_owned(),
-    }];
-    for row in rows {
-        let by = value_or_empty(row, "by");
-        match row.get("what") {
-            Some("blackout") => {
-                let (from, to) = (parse_position(row, "from"), parse_position(row, "to"));
-                let holder = value_or_empty(row, "holder");
-                let what = format!("Blackout began ({holder})");
-                steps.push(TimelineEvent {
-                    at: info.time_at(from.unwrap_or(0)),
-                    by: by.clone(),
-                    what,
-                });
-                if let Some(to) = to {
-                    let what = format!("Blackout ended ({})", value_or_empty(row, "ended"));
-                    steps.push(TimelineEvent { at: info.time_at(to), by, what });
-                }
-            }
-            Some("unmasked") => steps.push(unmasked_event(info, row)),
-            Some("fetched") => {
-                let what = describe_fetch(row.get("for"));
-                steps.push(TimelineEvent {
-                    at: format_time(&value_or_empty(row, "time")),
-                    by,
-                    what: what.to_owned(),
-                });
-            }
-            Some("history") => {
-                let sealed = info.record.get("sealed") == Some("yes");
-                let value =
-                    if sealed { SEALED_TEXT.to_owned() } else { value_or_empty(row, "value") };
-                let what = format!("Field {}: {value}", value_or_empty(row, "n"));
-                steps.push(TimelineEvent {
-                    at: format_time(&value_or_empty(row, "time")),
-                    by,
-                    what,
-                });
-            }
-            Some("span") if row.get("fate") != Some("masked") => {
-                let at = info.time_at(parse_position(row, "from").unwrap_or(0));
-                let what = waveform::describe_span(row, info.rate);
-                steps.push(TimelineEvent { at, by: String::new(), what });
-            }
-            _ => {}
-        }
-    }
-    let ended = value_or_empty(&info.record, "ended");
-    if !ended.is_empty() {
-        let at = info.time_at(info.from + info.frames);
-        steps.push(TimelineEvent {
-            at,
-            by: String::new(),
-            what: format!("Recording ended ({ended})"),
-        });
-    }
-    steps.sort_by(|a, b| a.at.cmp(&b.at));
-    if let Some(more) = rows.iter().find(|row| row.get("what") == Some("more")) {
-        let what =
-            format!("{} more, which `hushbox show` on the box tells", value_or_empty(more, "rows"));
-        steps.push(TimelineEvent { at: String::new(), by: String::new(), what });
-    }
-    steps
 }
 
 /// Masked, held and lost spans in frames of the recording.
@@ -434,7 +280,7 @@ pub async fn record_page(
         false => None,
     };
     let (rows, closed) = load_rows(&portal, &opener, &question).await?;
-    let info = RecordInfo::from_rows(&rows)
+    let info = RecordInfo::from_rows(&rows, &frame.rights.zone)
         .ok_or_else(|| AppError::Internal("show without a record".to_owned()))?;
     let (opened, message) = match opened {
         Some(Ok(opened)) => (Some(opened), String::new()),
@@ -456,7 +302,7 @@ pub async fn record_page(
         if sealed && ["ani", "dnis"].contains(&key) {
             return (label, SEALED_TEXT.to_owned());
         }
-        let value = if key == "retain_until" { format_time(&value) } else { value };
+        let value = if key == "retain_until" { info.zone.format_text(&value) } else { value };
         (label, if value.is_empty() { "–".to_owned() } else { value })
     };
     let field = |row: &Pairs| {
@@ -470,14 +316,18 @@ pub async fn record_page(
     let opens = message.is_empty() && closed.is_empty();
     let given = portal.decode_service.has_session_identity(&opener.session_key) && opens;
     let key = !portal.decode_service.has_identity() && !given;
+    let running = value_or_empty(&info.record, "ended").is_empty();
+    let hold = info.record.get("protected") == Some("on");
+    let may_remove = frame.rights.has("redact") && !running && !hold;
     render_zeroizing(&RecordPage {
+        removable: removable_ranges(&info, &rows, may_remove),
         facts: FACT_TITLES.into_iter().map(fact).collect(),
         fields: fields.collect(),
         steps: timeline_events(&info, &rows),
         start: info.time_at(info.from),
         length: format_duration(info.duration_ms()),
-        running: value_or_empty(&info.record, "ended").is_empty(),
-        hold: info.record.get("protected") == Some("on"),
+        running,
+        hold,
         sealed,
         closed,
         wave: waveform::render_svg(&shape),
@@ -516,6 +366,33 @@ pub async fn set_legal_hold(
     let mut connection =
         portal.box_client.connect_supervisor(&posted.current_user.session.user).await?;
     connection.request_ok(&format!("{} {on}", record_command("protect", &id)?)).await?;
+    Ok(Redirect::to(&format!("/records/{id}")))
+}
+
+/// Removes a range of a recording for good. The form asks for a reason and a confirmation.
+pub async fn redact_range(
+    State(portal): SharedState,
+    Path(id): Path<String>,
+    posted: AuthedForm,
+) -> Result<Redirect, AppError> {
+    record_command("redact", &id)?;
+    if posted.fields.get("confirm") != "yes" {
+        let message = "Nothing was removed: confirm that the seconds are to be removed for good.";
+        return Err(AppError::BadRequest(message.to_owned()));
+    }
+    let user = &posted.current_user.session.user;
+    let mut bytes = Vec::new();
+    let line = protocol::reply::begin_line(&mut bytes, "redact").word(&id);
+    let line = line.pair("from_ms", posted.fields.get("from_ms"));
+    let line = line.pair("to_ms", posted.fields.get("to_ms"));
+    line.pair("reason", posted.fields.get("reason").trim()).end();
+    let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+    let mut connection = portal.box_client.connect_supervisor(user).await?;
+    let reply = connection.request_within(&line, REMOVAL_TIMEOUT).await?;
+    portal.decode_service.forget_recording(&id);
+    reply.outcome.map_err(ConnectionError::Refused)?;
+    let address = posted.current_user.client.address.to_string();
+    portal.append_audit_event(user, &format!("removed a range of {id}"), &address).await?;
     Ok(Redirect::to(&format!("/records/{id}")))
 }
 
@@ -572,15 +449,13 @@ mod tests {
         let asked =
             [("from", "2026-11-22T10:00"), ("agent", "j doe\nquit"), ("ani", " "), ("x", "y")];
         let query = asked.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        let line = records_command(&query, 100);
-        assert_eq!(line, "records from=2026-11-22T10:00:00Z agent=\"j doe quit\" limit=100");
+        let zone = SiteZone::from_name("Europe/Berlin");
+        let line = records_command(&query, &zone, 100);
+        assert_eq!(line, "records from=2026-11-22T09:00:00Z agent=\"j doe quit\" limit=100");
         assert!(record_command("show", "abc123").is_ok());
         for bad in ["", "a b", "../x", "a\nb", &"a".repeat(33)] {
             assert!(record_command("show", bad).is_err(), "{bad}");
         }
-        assert_eq!(
-            (format_duration(3_723_000), to_rfc3339("2026-11-22")),
-            ("1:02:03".into(), "2026-11-22T00:00:00Z".into())
-        );
+        assert_eq!(format_duration(3_723_000), "1:02:03");
     }
 }

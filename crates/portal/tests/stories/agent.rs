@@ -77,6 +77,57 @@ fn c1_c2_browser_records_masks_and_describes_a_call() {
     assert!(!record.contains("a<b") && record.contains("\"blackouts\":[{"), "{record}");
 }
 
+/// A blackout of call A carried silently into call B, and the page said "Recording started".
+#[test]
+fn g4_forgotten_blackout_is_told_at_the_start_of_the_next_call() {
+    let stack = tls_stack();
+    let browser = Browser::new(&stack.url);
+    browser.log_in("jdoe");
+    let begin = |call: &str| {
+        stack.send_cti(&format!("call start device=1001 call={call} direction=in"));
+        browser.waits_for_text("call-id", call);
+        browser.waits_open("record.start");
+        browser.press("record.start");
+        browser.sees("document.getElementById('agent').dataset.recording === 'true'");
+    };
+    let end = |call: &str| {
+        stack.send_cti(&format!("call stop device=1001 call={call}"));
+        browser.waits_for_text("call", "No call");
+    };
+    let band_is_shown = "!document.getElementById('carried').hidden";
+    let band_is_hidden = "document.getElementById('carried').hidden";
+    begin("a");
+    browser.waits_open("blackout.start");
+    browser.press("blackout.start");
+    browser.waits_for_text("blackout", "on");
+    browser.sees(band_is_hidden);
+    end("a");
+
+    begin("b");
+    browser.sees(band_is_shown);
+    let band = browser.text("carried-title");
+    assert!(band.contains("You are still blacked out from the call before."), "{band}");
+    assert!(band.contains("Nothing of this call is kept."), "{band}");
+    let colour = "return getComputedStyle(document.getElementById('carried')).backgroundColor";
+    let colour = browser.js(colour).to_string();
+    assert!(colour.contains("rgb(0, 0, 0)") || colour.contains("rgb(16, 19, 28)"), "{colour}");
+    browser.assert_accessible("a carried blackout");
+    browser.press("carried-keep");
+    browser.sees(band_is_hidden);
+    browser.waits_for_text("blackout", "on");
+    let calls = stack.send_command("monitor", "calls");
+    assert!(calls.contains("call=b") && calls.contains("blackout=on"), "{calls}");
+    end("b");
+
+    begin("c");
+    browser.sees(band_is_shown);
+    browser.press("carried-end");
+    browser.waits_for_text("blackout", "off");
+    browser.sees(band_is_hidden);
+    let calls = stack.send_command("monitor", "calls");
+    assert!(calls.contains("call=c") && calls.contains("blackout=off"), "{calls}");
+}
+
 /// Fields of a call's newest record, by number.
 fn fields_of_call(stack: &Stack, call: &str) -> serde_json::Value {
     let records = stack.run_tool(&["records", "--json"]);

@@ -12,6 +12,7 @@ mod http;
 mod login;
 mod pages;
 mod playback;
+mod removal;
 mod scanner;
 mod screen;
 mod sealed;

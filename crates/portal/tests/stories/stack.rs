@@ -28,6 +28,8 @@ pub struct StackOptions {
     pub has_web: bool,
     /// More of `[audio]`.
     pub audio: &'static str,
+    /// More of `[box]`.
+    pub site: &'static str,
 }
 
 impl Default for StackOptions {
@@ -39,6 +41,7 @@ impl Default for StackOptions {
             has_mail: false,
             has_web: true,
             audio: "",
+            site: "",
         }
     }
 }
@@ -268,6 +271,7 @@ fn box_config(plan: &StackOptions) -> String {
 [box]
 name = "box-01"
 data = "data"
+{}
 [on_demand]
 enabled = true
 web = {}
@@ -294,7 +298,7 @@ buffer_ms = 2000
 activity = "cti"
 channels = [
 "#,
-        plan.has_web, plan.audio
+        plan.site, plan.has_web, plan.audio
     );
     let demo = testkit::root().join("board/models/demo");
     for (id, sides) in [(1, "mono"), (2, "stereo")] {
@@ -315,6 +319,9 @@ permissions = [
 [[role]]
 name = "supervisor"
 permissions = ["records.all", "play", "export", "protect", "monitor", "admin", "password"]
+[[role]]
+name = "redactor"
+permissions = ["redact"]
 [[role]]
 name = "own"
 permissions = ["record.start", "records.own", "play"]
@@ -337,7 +344,7 @@ roles = ["own"]
 username = "boss"
 name = "The Boss"
 phones = ["1009"]
-roles = ["supervisor"]
+roles = ["supervisor", "redactor"]
 [[agent]]
 username = "nomail"
 phones = ["1008"]

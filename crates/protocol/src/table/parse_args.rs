@@ -177,6 +177,19 @@ pub(crate) fn delete(mut args: Args<'_>) -> ParseResult<'_> {
     Ok(Command::Delete { id: args.take_required("ID")? })
 }
 
+pub(crate) fn redact(mut args: Args<'_>) -> ParseResult<'_> {
+    let (from_ms, to_ms) = (args.required_number("from_ms")?, args.required_number("to_ms")?);
+    if from_ms >= to_ms {
+        let why = format!("from_ms={from_ms} to_ms={to_ms}: the range is empty; to_ms is its end");
+        return Err(args.refuse(why));
+    }
+    let reason = args.take_required("reason")?;
+    if reason.trim().is_empty() || reason.chars().any(char::is_control) {
+        return Err(args.refuse("reason= needs a text without control characters"));
+    }
+    Ok(Command::Redact { id: args.take_required("ID")?, from_ms, to_ms, reason })
+}
+
 pub(crate) fn alarm_clear(mut args: Args<'_>) -> ParseResult<'_> {
     Ok(Command::AlarmClear { number: args.required_number("N")? })
 }

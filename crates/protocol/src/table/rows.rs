@@ -72,6 +72,8 @@ const PROTECTORS: &[Access] = &[
     Access::user(Kind::Agent, &[Rule::AnyOf(&[Permission::Protect]), RECORDS]),
     Access::user(Kind::Supervisor, &[Rule::AnyOf(&[Permission::Protect]), RECORDS]),
 ];
+const REDACTORS: &[Access] =
+    &[Access::user(Kind::Supervisor, &[Rule::AnyOf(&[Permission::Redact]), RECORDS])];
 const RECORDERS_OF_OTHERS: &[Access] = &[
     Access::user(Kind::Supervisor, &[Rule::AnyOf(&[Permission::RecordOthers])]),
     Access::kind(Kind::Cti),
@@ -376,6 +378,23 @@ pub const TABLE: &[Entry] = &[
         "lists recordings, newest first; ani=withheld and dnis=withheld find those without a \
          number",
     ),
+    entry(
+        "redact",
+        REDACTORS,
+        &[
+            RECORDING,
+            keyed("from_ms", "N", ArgType::U64),
+            keyed("to_ms", "N", ArgType::U64),
+            keyed("reason", "\"TEXT\"", ArgType::Value),
+        ],
+        parse_args::redact,
+    )
+    .describe(
+        "ok recording=ID removed_from=POS removed_to=POS removed_frames=N screen_ms=N rate=N",
+        "removes a range of a recording for good, in milliseconds after its start, with the whole \
+         chunks of audio and of screen that it touches; not under legal hold, and not before its \
+         call has ended",
+    ),
     entry("revoke", TECHNICIAN, &[positional("MACHINE", ArgType::Name)], parse_args::revoke)
         .describe("ok", "revokes a workstation's certificate and closes its sessions at once"),
     entry("screen start", AGENT_SCREEN, &[], |_| Ok(Command::ScreenStart))
@@ -391,7 +410,7 @@ pub const TABLE: &[Entry] = &[
         "tests channels, clocks, blackout, keys and disk in ten seconds; disturbs no recording",
     ),
     entry("show", READERS, SHOW, parse_args::show).describe(
-        "row what=record|field|history|fetched|blackout|unmasked|span|ledger|screen …",
+        "row what=record|field|history|fetched|blackout|unmasked|removed|span|ledger|screen …",
         "shows one recording; agents see no fields and no history; with sealed=on, supervisors \
          also get the facts that the box cannot open",
     ),

@@ -1,7 +1,7 @@
 //! Streams cut into messages.
 
 use crate::support::*;
-use siprec::limits::MESSAGE_BYTES_MAX;
+use siprec::limits::{HEAD_BYTES_MAX, MESSAGE_BYTES_MAX};
 use siprec::{FramerError, StreamFramer, Transport};
 
 /// All messages of a stream that comes in pieces of `size` bytes.
@@ -50,7 +50,11 @@ fn a_stream_without_end_is_given_up_within_its_bound() {
             Err(error) => break error,
         }
     };
-    assert_eq!((error, pushed), (FramerError::HeadTooLong, MESSAGE_BYTES_MAX + 4_096));
+    assert_eq!((error, pushed), (FramerError::HeadTooLong, HEAD_BYTES_MAX + 4_096));
+    framer = StreamFramer::new();
+    let long = format!("BYE sip:a SIP/2.0\r\nX: {}\r\n\r\n", "x".repeat(HEAD_BYTES_MAX));
+    framer.push(long.as_bytes()).unwrap();
+    assert_eq!(framer.next_message(), Err(FramerError::HeadTooLong));
     let head = |value: &str| format!("BYE sip:a SIP/2.0\r\nContent-Length: {value}\r\n\r\n");
     for value in ["65536", "18446744073709551615"] {
         framer = StreamFramer::new();

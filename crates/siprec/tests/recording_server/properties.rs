@@ -151,10 +151,17 @@ fn run(transport: Transport, steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     #[test]
-    fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..600), way in transport()) {
+    fn any_bytes_never_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..600),
+        way in transport(),
+    ) {
         let mut bench = Bench::new(way);
         bench.server.handle_message(bench.now, &bench.peer, &bytes);
         while bench.server.poll_event().is_some() {}
@@ -168,7 +175,10 @@ proptest! {
     #[test]
     fn changed_messages_never_panic(
         name in 0..NAMES.len(),
-        places in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 1..12),
+        places in prop::collection::vec(
+            (any::<prop::sample::Index>(), any::<u8>(), 0..3_u8),
+            1..12,
+        ),
         way in transport(),
     ) {
         let mut message = stored(NAMES[name]);
@@ -188,7 +198,10 @@ proptest! {
     }
 
     #[test]
-    fn any_story_keeps_its_promises(way in transport(), steps in prop::collection::vec(step(), 1..80)) {
+    fn any_story_keeps_its_promises(
+        way in transport(),
+        steps in prop::collection::vec(step(), 1..80),
+    ) {
         run(way, &steps);
     }
 }

@@ -5,8 +5,10 @@
 //! mutation loop with a fixed seed and measures memory.
 
 mod repair;
+mod sip;
 mod siprec;
 
+pub use sip::sip_stream;
 pub use siprec::{metadata, sip_body};
 
 use hushbox::audio::codec::Decoder;
@@ -32,7 +34,7 @@ pub struct Target {
 }
 
 /// All fuzz targets. Windows and buffers are fixed; retained data grows with the input.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target { name: "journal", body: journal, fixed_bytes: 1 << 18, bytes_per_byte: 64 },
     // A chunk may hold a million stereo frames, which decode to 4 MB. The reader's window and the
     // opened chunk of screen video take 1 MiB each.
@@ -45,6 +47,8 @@ pub const TARGETS: [Target; 11] = [
     Target { name: "command", body: command, fixed_bytes: 1 << 14, bytes_per_byte: 64 },
     Target { name: "client", body: client, fixed_bytes: 1 << 16, bytes_per_byte: 128 },
     Target { name: "sip_body", body: sip_body, fixed_bytes: 1 << 17, bytes_per_byte: 64 },
+    // Three sessions and their transactions are kept, each with a copy of a head.
+    Target { name: "sip_stream", body: sip_stream, fixed_bytes: 1 << 19, bytes_per_byte: 128 },
     Target { name: "metadata", body: metadata, fixed_bytes: 1 << 17, bytes_per_byte: 128 },
 ];
 

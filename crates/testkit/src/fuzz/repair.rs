@@ -4,7 +4,6 @@
 //! `docs/record-format.md`, not from the code under test.
 
 const JOURNAL_HEADER: usize = 72;
-const MEDIA_TRAILER: usize = 128;
 const SUMMARY_HEADER: usize = 136;
 
 fn word(bytes: &[u8], at: usize, size: usize) -> Option<usize> {
@@ -59,8 +58,9 @@ fn mend_media(bytes: &mut [u8]) -> Option<()> {
         sum(bytes, (at, clear + 8), (clear + 8, 8))?;
         at = to;
     }
-    sum(bytes, (0, at), (at + 88, 32))?;
-    sum(bytes, (at, at + MEDIA_TRAILER - 8), (at + MEDIA_TRAILER - 8, 8))
+    let digest = at + if bytes.get(at..at + 4)? == b"HBMt" { 88 } else { 240 };
+    sum(bytes, (0, at), (digest, 32))?;
+    sum(bytes, (at, digest + 32), (digest + 32, 8))
 }
 
 /// Repairs the checksums of directory, ids, closing and header.

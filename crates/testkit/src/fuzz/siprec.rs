@@ -1,12 +1,10 @@
 //! Fuzz entry points of what SIP messages carry: bodies, offers and metadata.
 
-use siprec::answer::{Acceptance, AnswerWriter, StreamAcceptance};
+use siprec::answer::AnswerWriter;
 use siprec::body::{Body, PARTS_MAX};
 use siprec::call_facts::CallFacts;
-use siprec::codec::Codec;
 use siprec::metadata::{DOCUMENT_BYTES_MAX, Metadata, MetadataReport, limits};
-use siprec::offer::{Offer, STREAMS_MAX, SrtpPolicy};
-use std::net::Ipv4Addr;
+use siprec::offer::{Offer, STREAMS_MAX};
 
 /// A body of a SIP message; the first line is its content type. Every offer in it is answered, and
 /// the answer mirrors the streams.
@@ -29,12 +27,7 @@ pub fn sip_body(data: &[u8]) {
 /// Answers an offer as a recorder does that takes everything it can.
 fn answer(offer: &Offer) {
     assert!((1..=STREAMS_MAX).contains(&offer.streams.len()));
-    let streams =
-        offer.streams.iter().map(|stream| match stream.select(&Codec::ALL, SrtpPolicy::Offered) {
-            Ok(selection) => StreamAcceptance::Accepted { port: 4_000, selection },
-            Err(_) => StreamAcceptance::Refused,
-        });
-    let acceptance = Acceptance { address: Ipv4Addr::LOCALHOST.into(), streams: streams.collect() };
+    let acceptance = super::sip::accept_all(offer);
     let mut writer = AnswerWriter::new(1, [0; 32]);
     let text = writer.write(offer, &acceptance).expect("the decision fits the offer");
     let mirrored = Offer::parse(&text).expect("the answer is a session description");

@@ -1,4 +1,4 @@
-//! The measured recorder: mono channels of speech with one agent each.
+//! The measured recorder: channels of speech with one agent each.
 //!
 //! Everything else is the shipped default: Opus at 16 kbit/s, 3 s of holdback, 2 s of lead, sealed.
 
@@ -14,6 +14,8 @@ pub struct LoadPlan {
     pub channels: u16,
     /// Codec as in the configuration.
     pub codec: &'static str,
+    /// Sides of each channel: 1 or 2.
+    pub sides: u8,
 }
 
 /// Phone at the `n`-th channel, from 0.
@@ -48,7 +50,8 @@ impl LoadPlan {
         let mut agents = String::new();
         for n in 0..self.channels {
             let device = device(n);
-            let channel = format!("id = {n}, device = \"{device}\", sides = \"mono\"");
+            let sides = if self.sides == 2 { "stereo" } else { "mono" };
+            let channel = format!("id = {n}, device = \"{device}\", sides = \"{sides}\"");
             let placed = writeln!(text, "  {{ {channel}, source = {source:?} }},");
             let agent = format!("username = \"u{device}\"\nname = \"Agent {device}\"");
             let more = format!("phones = [\"{device}\"]\nroles = [\"agent\"]");

@@ -11,13 +11,13 @@ use hushbox::config;
 use hushbox::id::SessionId;
 use hushbox::job::{Completion, FileId, Job};
 use hushbox::limits;
-use hushbox::recorder::{Input, Output, Peer, Recorder, RecoveredState};
+use hushbox::recorder::{Input, Output, Peer, Recorder, RecoveredState, SideLoss};
 use hushbox::store::archive::Catalogue;
 use hushbox::store::index::Index;
 use hushbox::store::journal::JournalWriter;
 use hushbox::store::seal::{DataKey, Envelope, Identity, Recipient};
 use hushbox::store::sign::BoxSigningKey;
-use hushbox::time::{MonoTime, Now, WallTime};
+use hushbox::time::{MonoTime, Now, Position, WallTime};
 use protocol::Kind;
 use std::collections::VecDeque;
 
@@ -74,6 +74,10 @@ pub struct Turns {
     pub media_bytes: u64,
     pub closed: usize,
     pub stalled: bool,
+    /// Every turn, one packet in so many is lost on its side, and comes a turn late; none if 0.
+    pub loses_one_in: usize,
+    /// A frame-interleaved period of a stereo channel.
+    stereo: Vec<i16>,
 }
 
 const JOURNAL: FileId = FileId(1);
@@ -117,6 +121,8 @@ impl Turns {
             media_bytes: 0,
             closed: 0,
             stalled: false,
+            loses_one_in: 0,
+            stereo: Vec::with_capacity(2 * PERIOD_FRAMES),
         };
         turns.turns(2);
         turns
@@ -183,10 +189,32 @@ impl Turns {
         self.now.mono = MonoTime(self.now.mono.0 + PERIOD_US);
         self.now.wall = WallTime(self.now.wall.0 + 20);
         for n in 0..usize::from(self.plan.channels) {
+            let channel = ChannelIndex(n);
+            if self.loses_one_in > 0 && (n + self.turn).is_multiple_of(self.loses_one_in) {
+                self.lose_packet(channel);
+            }
             let samples = self.speech.period(n, self.turn);
-            self.recorder.capture(self.now, ChannelIndex(n), samples);
+            if self.plan.sides == 1 {
+                self.recorder.capture(self.now, channel, samples);
+            } else {
+                self.stereo.clear();
+                self.stereo.extend(samples.iter().flat_map(|sample| [*sample, !*sample]));
+                self.recorder.capture(self.now, channel, &self.stereo);
+            }
         }
         self.turn += 1;
+    }
+
+    /// Loses the next packet of a side, and brings half of the one before.
+    fn lose_packet(&mut self, channel: ChannelIndex) {
+        let side = self.turn % usize::from(self.plan.sides);
+        let position = |turn: usize| Position((turn * PERIOD_FRAMES) as u64);
+        let (at, frames) = (position(self.turn), PERIOD_FRAMES as u64);
+        let loss = SideLoss { side, at, frames, reason: LossReason::Network };
+        self.recorder.mark_side_lost(self.now, channel, loss);
+        let before = self.turn.saturating_sub(self.loses_one_in);
+        let samples = &self.speech.period(channel.0, before)[..PERIOD_FRAMES / 2];
+        self.recorder.write_late(channel, side, position(before), samples);
     }
 
     /// Reports frames that the board lost.
@@ -241,7 +269,11 @@ impl Turns {
                 self.closed += 1;
                 None
             }
-            Job::Read { .. } | Job::Remove { .. } | Job::TryCreate { .. } => None,
+            Job::Read { .. }
+            | Job::Remove { .. }
+            | Job::Overwrite { .. }
+            | Job::Replace { .. }
+            | Job::TryCreate { .. } => None,
         });
     }
 

@@ -108,6 +108,7 @@ impl SimDisk {
             Job::Create { path, .. } | Job::Reopen { path, .. } | Job::Read { path, .. } => path,
             Job::Append { file, .. } | Job::Close { file } => &self.open[file],
             Job::Remove { path } | Job::TryCreate { path } => path,
+            Job::Overwrite { path, .. } | Job::Replace { path, .. } => path,
             Job::Sync { .. } | Job::QueryFreeSpace => "",
         };
         let refuse = self.refuse.as_mut().and_then(|refuse| refuse(job, path));
@@ -166,8 +167,20 @@ impl SimDisk {
             Job::Remove { path } => {
                 if result.is_ok() {
                     self.live.remove(&path);
+                    self.suspect.remove(&path);
                 }
                 Completion::Removed { path, result }
+            }
+            Job::Overwrite { path, offset, length } => {
+                let result = result.and_then(|()| self.overwrite(&path, offset, length));
+                Completion::Overwritten { result }
+            }
+            Job::Replace { new, path } => {
+                if result.is_ok() {
+                    let contents = self.live.remove(&new);
+                    self.live.extend(contents.map(|contents| (path, contents)));
+                }
+                Completion::Replaced { result }
             }
             Job::TryCreate { .. } => Completion::TrialCreated { result },
             Job::QueryFreeSpace => {
@@ -180,6 +193,17 @@ impl SimDisk {
         let path = &self.open[&file];
         let contents = self.live.get_mut(path).filter(|_| !self.suspect.contains(path));
         contents.ok_or(DiskError::Failed(9))?.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Writes zeros into a file, durably.
+    fn overwrite(&mut self, path: &str, offset: u64, length: u64) -> Result<(), DiskError> {
+        let end = usize::try_from(offset + length).unwrap();
+        for image in [&mut self.live, &mut self.durable] {
+            let contents = image.get_mut(path).ok_or(DiskError::Failed(2))?;
+            let end = end.min(contents.len());
+            contents[usize::try_from(offset).unwrap().min(end)..end].fill(0);
+        }
         Ok(())
     }
 
@@ -244,8 +268,10 @@ impl SimDisk {
             if self.suspect.contains(&path) {
                 continue;
             }
-            let old = self.durable.get(&path).map_or(0, Vec::len);
-            let bytes = &self.live[&path][old..];
+            let durable = self.durable.get(&path).map_or(&[][..], Vec::as_slice);
+            // A file that took the place of another one without a sync has not done so.
+            let more = self.live[&path].strip_prefix(durable);
+            let Some(bytes) = more.filter(|bytes| !bytes.is_empty()) else { continue };
             let Some(kept) = tail(&path, bytes.len()) else { continue };
             let mut more = bytes[..kept.whole].to_vec();
             more.resize(kept.whole + kept.zeros, 0);
@@ -292,6 +318,18 @@ impl StoreFs for SimDisk {
     fn replace_file(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
         self.live.insert(path.to_string(), bytes.to_vec());
         self.durable.insert(path.to_string(), bytes.to_vec());
+        Ok(())
+    }
+
+    fn replace_with(&mut self, path: &str, new: &str, old: (u64, u64)) -> io::Result<()> {
+        let _ = self.overwrite(path, old.0, old.1);
+        if self.cut_in_recovery() {
+            return Err(io::ErrorKind::Other.into());
+        }
+        let contents = self.live.remove(new).ok_or(io::ErrorKind::NotFound)?;
+        self.durable.remove(new);
+        self.live.insert(path.to_string(), contents.clone());
+        self.durable.insert(path.to_string(), contents);
         Ok(())
     }
 

@@ -44,6 +44,10 @@ const BEGAN: WallTime = WallTime(1_795_348_800_000);
 pub const PIN: &str = "2468";
 const PERIOD_MS: u64 = 20;
 
+fn parse_config(text: &str) -> Config {
+    config::parse(text).unwrap_or_else(|errors| panic!("{errors:#?}")).0
+}
+
 /// Sample of a channel, by its index, at a position.
 type Wave = Box<dyn Fn(usize, u64) -> i16>;
 
@@ -118,7 +122,18 @@ impl SimBox {
 
     /// Creates a recorder that has just started for the first time, at this wall time.
     pub fn new_at(config: &str, seed: u64, wall: WallTime) -> SimBox {
-        let (config, _) = config::parse(config).unwrap_or_else(|errors| panic!("{errors:#?}"));
+        SimBox::with_config(parse_config(config), seed, wall)
+    }
+
+    /// Creates a recorder that has just started for the first time, after `change` of its
+    /// configuration: for what only a board of another kind can be given in a file.
+    pub fn new_changed(config: &str, seed: u64, change: impl FnOnce(&mut Config)) -> SimBox {
+        let mut config = parse_config(config);
+        change(&mut config);
+        SimBox::with_config(config, seed, BEGAN)
+    }
+
+    fn with_config(config: Config, seed: u64, wall: WallTime) -> SimBox {
         let identities = vec![Identity::generate()];
         let mut disk = SimDisk::default();
         let now = Now { mono: MonoTime(0), wall };
@@ -157,7 +172,19 @@ impl SimBox {
     }
 
     pub fn box_key(&self) -> BoxSigningKey {
-        box_key(&self.config)
+        box_key()
+    }
+
+    /// The recorder, for what a board or the shell does with it.
+    pub fn recorder_mut(&mut self) -> &mut Recorder {
+        &mut self.recorder
+    }
+
+    /// Reports that a digit sounds on a channel from a position on.
+    pub fn digit(&mut self, index: usize, from: u64, frames: u64) {
+        let (channel, from) = (ChannelIndex(index), hushbox::time::Position(from));
+        self.recorder.note_digit(self.now, channel, from, frames);
+        self.settle();
     }
 
     /// The recorder, with all state that affects its decisions.
@@ -584,6 +611,7 @@ fn number(session: SessionId) -> u32 {
     u32::try_from(session.0).unwrap()
 }
 
-fn box_key(config: &Config) -> BoxSigningKey {
-    BoxSigningKey::from_seed(&[7; 32], &config.name)
+/// Signatures keep the name of the first start, whatever the box is called later.
+fn box_key() -> BoxSigningKey {
+    BoxSigningKey::from_seed(&[7; 32], "box-01")
 }
