@@ -71,7 +71,9 @@ impl AlsaBoard {
     fn new_closed(model: &BoardConfig, now_us: u64) -> AlsaBoard {
         let pcm = match &model.kind {
             SourceKind::Alsa { pcm, .. } => pcm.clone(),
-            SourceKind::Sim | SourceKind::Rtp { .. } => "default".to_owned(),
+            SourceKind::Sim | SourceKind::Rtp { .. } | SourceKind::Span { .. } => {
+                "default".to_owned()
+            }
         };
         let channel =
             |slots: &Vec<u16>| AlsaChannel { slots: SlotMap::new(slots), scratch: Vec::new() };

@@ -36,6 +36,9 @@ pub enum SourceKind {
     /// Calls from the network: one slot a channel, each with two legs. The ports are bound on
     /// `bind`, `PORTS_PER_SLOT` for each slot from `first_port` on (see `rtp_port`).
     Rtp { bind: IpAddr, first_port: u16, slots: usize },
+    /// Calls that the mirror port of a switch shows, one slot a channel. UDP and TCP from or to
+    /// `signalling_ports` is passed on as signalling.
+    Span { interface: String, signalling_ports: Vec<u16>, slots: usize },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,27 +86,25 @@ impl BoardConfig {
         {
             return Some(BoardConfigError::Period { period_ms, buffer_ms: self.buffer_ms });
         }
-        if let SourceKind::Rtp { first_port, slots, .. } = self.kind
-            && let Some(wrong) = self.find_rtp_error(first_port, slots)
-        {
-            return Some(wrong);
+        let of_calls = match self.kind {
+            SourceKind::Rtp { first_port, slots, .. } => {
+                self.find_slots_error(slots).or_else(|| find_ports_error(first_port, slots))
+            }
+            SourceKind::Span { slots, .. } => self.find_slots_error(slots),
+            SourceKind::Alsa { .. } | SourceKind::Sim => None,
+        };
+        if of_calls.is_some() {
+            return of_calls;
         }
         self.channels.iter().find_map(|channel| self.find_channel_error(channel))
     }
 
-    fn find_rtp_error(&self, first_port: u16, slots: usize) -> Option<BoardConfigError> {
+    fn find_slots_error(&self, slots: usize) -> Option<BoardConfigError> {
         if ![8000, 16_000].contains(&self.rate) {
             return Some(BoardConfigError::RtpRate { rate: self.rate });
         }
-        if slots != self.channels.len() {
-            let channels = self.channels.len();
-            return Some(BoardConfigError::RtpSlots { slots, channels });
-        }
-        let last = slots.saturating_mul(PORTS_PER_SLOT).saturating_add(usize::from(first_port));
-        if first_port == 0 || !first_port.is_multiple_of(2) || last > 65_536 {
-            return Some(BoardConfigError::RtpPorts { first_port, slots });
-        }
-        None
+        let channels = self.channels.len();
+        (slots != channels).then_some(BoardConfigError::RtpSlots { slots, channels })
     }
 
     fn find_channel_error(&self, channel: &ChannelConfig) -> Option<BoardConfigError> {
@@ -116,10 +117,10 @@ impl BoardConfig {
                 Some(BoardConfigError::NoSource { channel: id })
             }
             SourceKind::Sim => None,
-            SourceKind::Rtp { .. } if sides != 2 => {
+            SourceKind::Rtp { .. } | SourceKind::Span { .. } if sides != 2 => {
                 Some(BoardConfigError::RtpSides { channel: id, sides })
             }
-            SourceKind::Rtp { .. } => None,
+            SourceKind::Rtp { .. } | SourceKind::Span { .. } => None,
             SourceKind::Alsa { .. } if channel.slots.len() != usize::from(sides) => {
                 Some(BoardConfigError::Slots { channel: id, sides, slots: channel.slots.len() })
             }
@@ -130,6 +131,12 @@ impl BoardConfig {
             }
         }
     }
+}
+
+fn find_ports_error(first_port: u16, slots: usize) -> Option<BoardConfigError> {
+    let last = slots.saturating_mul(PORTS_PER_SLOT).saturating_add(usize::from(first_port));
+    let is_wrong = first_port == 0 || !first_port.is_multiple_of(2) || last > 65_536;
+    is_wrong.then_some(BoardConfigError::RtpPorts { first_port, slots })
 }
 
 #[cfg(test)]

@@ -27,6 +27,12 @@ pub enum BoardError {
         suggest_for_port(*errno)
     )]
     RtpPort { board: String, address: std::net::IpAddr, port: u16, errno: nix::errno::Errno },
+    /// The interface of a mirror port cannot be read.
+    #[error(
+        "board `{board}`: interface {interface}: cannot be read: {errno}{}",
+        suggest_for_interface(*errno)
+    )]
+    Capture { board: String, interface: String, errno: nix::errno::Errno },
     /// The system provided no epoll set.
     #[error("board `{board}`: no epoll set from the system: {errno}")]
     Epoll { board: String, errno: nix::errno::Errno },
@@ -170,6 +176,15 @@ fn suggest_for_port(errno: nix::errno::Errno) -> &'static str {
         Errno::EMFILE | Errno::ENFILE => {
             ": too many open files: raise LimitNOFILE, or lower `calls`"
         }
+        _ => "",
+    }
+}
+
+fn suggest_for_interface(errno: nix::errno::Errno) -> &'static str {
+    use nix::errno::Errno;
+    match errno {
+        Errno::ENODEV => ": there is none of that name (`ip link` lists the interfaces)",
+        Errno::EPERM | Errno::EACCES => ": the program needs the capability CAP_NET_RAW",
         _ => "",
     }
 }

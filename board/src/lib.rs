@@ -19,6 +19,7 @@ mod profile;
 mod rtp;
 mod sample_clock;
 mod sim;
+mod span;
 mod tone;
 
 pub use crate::alsa::AlsaBoard;
@@ -32,6 +33,7 @@ pub use crate::rtp::{
     SrtpSuite, rtp_port,
 };
 pub use crate::sim::{SimBoard, check_wav_file};
+pub use crate::span::{MirrorStatistics, MirroredLeg, Signalling, SpanBoard};
 pub use crate::tone::TestTone;
 
 use std::ops::Range;
@@ -108,6 +110,8 @@ pub enum Board {
     Sim(SimBoard),
     /// Calls from the network.
     Rtp(Box<RtpBoard>),
+    /// Calls that a mirror port shows.
+    Span(Box<SpanBoard>),
     /// A board that could not be opened yet; it is retried.
     Closed(Box<ClosedBoard>),
 }
@@ -118,6 +122,7 @@ macro_rules! each {
             Board::Alsa($board) => $body,
             Board::Sim($board) => $body,
             Board::Rtp($board) => $body,
+            Board::Span($board) => $body,
             Board::Closed($board) => $body,
         }
     };
@@ -134,6 +139,9 @@ impl Board {
             SourceKind::Sim => SimBoard::open(model, now_us).map(Board::Sim),
             SourceKind::Rtp { .. } => {
                 RtpBoard::open(model, now_us).map(|rtp| Board::Rtp(Box::new(rtp)))
+            }
+            SourceKind::Span { .. } => {
+                SpanBoard::open(model, now_us).map(|span| Board::Span(Box::new(span)))
             }
         }
     }
@@ -162,7 +170,7 @@ impl Board {
             Board::Alsa(alsa) => alsa.register(registry, tokens),
             Board::Sim(sim) => sim.register(registry, tokens),
             // It is read by the clock.
-            Board::Rtp(_) | Board::Closed(_) => Ok(()),
+            Board::Rtp(_) | Board::Span(_) | Board::Closed(_) => Ok(()),
         }
     }
 
@@ -171,7 +179,7 @@ impl Board {
         match self {
             Board::Alsa(alsa) => alsa.mark_ready(token),
             Board::Sim(sim) => sim.mark_ready(token),
-            Board::Rtp(_) | Board::Closed(_) => {}
+            Board::Rtp(_) | Board::Span(_) | Board::Closed(_) => {}
         }
     }
 
@@ -193,6 +201,7 @@ impl Board {
             Board::Alsa(alsa) => alsa.read(now_us, budget_frames, visit),
             Board::Sim(sim) => sim.read(now_us, budget_frames, visit),
             Board::Rtp(rtp) => rtp.read(now_us, budget_frames, visit),
+            Board::Span(span) => span.read(now_us, budget_frames, visit),
             Board::Closed(_) => false,
         }
     }
@@ -208,7 +217,7 @@ impl Board {
     #[must_use]
     pub fn can_loop_back(&self) -> bool {
         match self {
-            Board::Alsa(_) | Board::Rtp(_) => false,
+            Board::Alsa(_) | Board::Rtp(_) | Board::Span(_) => false,
             Board::Sim(_) => true,
             Board::Closed(closed) => closed.is_sim(),
         }
@@ -218,7 +227,7 @@ impl Board {
     /// `None` restores the line. Returns false if the board does not support it.
     pub fn set_test_tone(&mut self, channel: usize, tone: Option<TestTone>) -> bool {
         match self {
-            Board::Alsa(_) | Board::Rtp(_) | Board::Closed(_) => false,
+            Board::Alsa(_) | Board::Rtp(_) | Board::Span(_) | Board::Closed(_) => false,
             Board::Sim(sim) => sim.set_test_tone(channel, tone),
         }
     }
@@ -228,7 +237,16 @@ impl Board {
     pub fn as_rtp_mut(&mut self) -> Option<&mut RtpBoard> {
         match self {
             Board::Rtp(rtp) => Some(rtp),
-            Board::Alsa(_) | Board::Sim(_) | Board::Closed(_) => None,
+            Board::Alsa(_) | Board::Sim(_) | Board::Span(_) | Board::Closed(_) => None,
+        }
+    }
+
+    /// The mirror port, whose slots the recorder opens and closes. None if the board is of another
+    /// kind, or not open yet.
+    pub fn as_span_mut(&mut self) -> Option<&mut SpanBoard> {
+        match self {
+            Board::Span(span) => Some(span),
+            Board::Alsa(_) | Board::Sim(_) | Board::Rtp(_) | Board::Closed(_) => None,
         }
     }
 

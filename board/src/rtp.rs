@@ -26,6 +26,7 @@ mod upsample;
 pub use leg_config::{LegConfig, LegConfigError, PAYLOADS_MAX, RtpCodec, SrtpKey, SrtpSuite};
 pub use ports::rtp_port;
 pub use slots::LEGS_MAX;
+pub(crate) use slots::Slots;
 pub use statistics::LegStatistics;
 
 use crate::config::{BoardConfig, SourceKind};
@@ -34,7 +35,6 @@ use crate::sample_clock::frames_of_us;
 use crate::{BoardState, CaptureEvent, GapReason};
 use ports::{DATAGRAM_MAX, Datagram, PortPlace, Ports};
 use rtcp_types::{Compound, Packet};
-use slots::Slots;
 use srtp::SrtpReceiver;
 use std::net::SocketAddr;
 use zeroize::Zeroize;

@@ -13,6 +13,7 @@ pub mod library;
 pub(super) mod listing;
 pub(super) mod notify;
 mod recheck;
+mod removed_rows;
 pub(super) mod response;
 pub(super) mod sealed_facts;
 pub(super) mod table;

@@ -259,7 +259,7 @@ fn a2_e1_e3_agent_records_the_screen_from_the_menu() {
     let says = |text: &str| wait_for(text, || desk.seat.status().contains(text).then_some(()));
     says("Screen: not recording");
     desk.by_letter("n");
-    desk.icon_is("screen", |pixels| red(pixels) > 40);
+    desk.screen.await_look("screen recording", TRAY, |pixels| red(pixels) > 40);
     desk.screen.await_balloon("Screen recording started");
     says("Screen: recording");
     let mut jane = desk.the_box.client("hello agent user=jane machine=WS-2");

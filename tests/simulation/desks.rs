@@ -208,7 +208,7 @@ fn g5_late_stop_of_an_earlier_connection_ends_no_newer_blackout() {
         log_in_started(&mut sim, "a1", 1_800_000_001),
         log_in(&mut sim, "a1"),
         log_in(&mut sim, "a1"),
-        sim.hello("agent user=a1 machine=WS-9 client=desk/0.1#1a3185c5000-0007"),
+        sim.hello("agent user=a1 machine=WS-9 client=desk/0.1/1a3185c5000-0007"),
     ];
     let colleague = log_in_started(&mut sim, "a2", 1_800_000_000);
     sim.say(feed, "call start device=1001 call=c1 agent=a1");

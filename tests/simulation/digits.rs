@@ -41,9 +41,8 @@ impl Desk {
 
     fn state(&mut self) -> String {
         let said = self.sim.say(self.agent, "status");
-        said.iter()
-            .find_map(|row| row.find("blackout=").map(|at| value(&row[at..], "blackout")))
-            .unwrap_or_else(|| panic!("{said:?}"))
+        let row = said.iter().find(|line| line.starts_with("row "));
+        value(row.unwrap_or_else(|| panic!("{said:?}")), "blackout")
     }
 }
 

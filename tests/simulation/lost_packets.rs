@@ -66,7 +66,6 @@ fn i3_each_side_loses_its_own_packets_exact_to_the_frame() {
         assert_eq!(stored.ledger.total_side_lost(side) + stored.ledger.total_lost(), lost);
     }
     assert_eq!(stored.ledger.total_captured(), 80_000);
-    assert!(stored.ledger.total_lost() > 0, "sometimes both sides are lost");
     let record = sim.journal();
     let ended = record.record(stored.header.id).unwrap().ended.clone().unwrap();
     assert_eq!(ended.ledger, stored.ledger);

@@ -32,6 +32,7 @@ mod reload;
 mod retention;
 mod schedules;
 mod screens;
+mod sip;
 mod slots;
 mod transcripts;
 mod watchdog;

@@ -57,14 +57,14 @@ fn h2_reload_names_the_keys_that_wait_until_file_and_box_agree() {
         "an unchanged file"
     );
     let other = site.toml().replace("holdback_ms = 1000", "holdback_ms = 5000\nwrapup_s = 7");
-    let other = other.replace("seal = false", "seal = true");
-    let keys = "audio.holdback_ms,store.seal";
+    let other = other.replace("data = \"data\"", "data = \"other\"");
+    let keys = "box.data,audio.holdback_ms";
     let said = reload(&mut sim, field, other.clone());
     let wanted = format!("ok applied=audio.wrapup_s waits={keys} restart=yes keys={keys}");
     assert_eq!(said, wanted);
     assert_eq!(sim.alarms(watcher), [511]);
     let rows = sim.say(field, "alarms").join("\n");
-    assert!(rows.contains("audio.holdback_ms, store.seal; restart the box"), "{rows}");
+    assert!(rows.contains("box.data, audio.holdback_ms; restart the box"), "{rows}");
     // The check says the same of the file, and the file put back ends the alarm.
     let said = sim.say(field, "config check");
     assert_eq!(answer(&said), format!("ok applied=- waits={keys} restart=yes keys={keys}"));
@@ -76,7 +76,8 @@ fn h2_reload_names_the_keys_that_wait_until_file_and_box_agree() {
     // A restart applies what waited.
     reload(&mut sim, field, other);
     sim.restart(false);
-    assert_eq!((sim.config.store.seal, sim.config.audio.holdback_ms), (true, 5000));
+    let data = sim.config.data.to_str().unwrap();
+    assert_eq!((data, sim.config.audio.holdback_ms), ("other", 5000));
     let field = sim.hello("technician user=field pin=2468");
     assert_eq!(answer(&sim.say(field, "config reload")), "ok applied=- waits=- restart=no");
 }

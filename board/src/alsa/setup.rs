@@ -126,7 +126,7 @@ fn choose_sizes(
 ) -> alsa::Result<PcmParams> {
     let period_ms = match model.kind {
         SourceKind::Alsa { period_ms, .. } => period_ms,
-        SourceKind::Sim | SourceKind::Rtp { .. } => model.buffer_ms / 4,
+        SourceKind::Sim | SourceKind::Rtp { .. } | SourceKind::Span { .. } => model.buffer_ms / 4,
     };
     let frames = |ms| i64::try_from(model.frames_of_ms(ms)).unwrap_or(i64::MAX);
     params.set_period_size_near(frames(period_ms), ValueOr::Nearest)?;

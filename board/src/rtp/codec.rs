@@ -187,8 +187,9 @@ mod tests {
     fn tone(rate: u32, frames: usize) -> Vec<i16> {
         let step = 1000.0 * std::f64::consts::TAU / f64::from(rate);
         #[allow(clippy::cast_possible_truncation, reason = "within ±8000")]
-        let sample = |n: usize| (f64::from(u32::try_from(n).unwrap()) * step).sin() * 8000.0;
-        (0..frames).map(|n| sample(n) as i16).collect()
+        let sample =
+            |n: usize| ((f64::from(u32::try_from(n).unwrap()) * step).sin() * 8000.0) as i16;
+        (0..frames).map(sample).collect()
     }
 
     /// Level of 1000 Hz in `samples` behind the codec's delay, and of all the rest.

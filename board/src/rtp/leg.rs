@@ -350,8 +350,8 @@ impl Leg {
         self.silence_from.get_or_insert(from);
     }
 
-    /// Fills what the sender left out by choice before a packet with audio: the silence that it announced,
-    /// or a pause in which no packet is missing.
+    /// Fills what the sender left out by choice before a packet with audio: the silence that it
+    /// announced, or a pause in which no packet is missing.
     fn end_pause(&mut self, timestamp: u32, missing: u16, sink: &mut Sink<'_>) {
         let start = self.position_of(timestamp);
         self.note_dropped_until(start);

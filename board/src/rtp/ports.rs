@@ -15,7 +15,7 @@ use nix::sys::socket::{
     SockaddrStorage, bind, recvmsg, setsockopt, socket, sockopt,
 };
 use std::io::IoSliceMut;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 /// Ready sockets that one call of epoll reports.
@@ -184,12 +184,11 @@ fn to_socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     match address.family()? {
         AddressFamily::Inet => {
             let v4 = address.as_sockaddr_in()?;
-            Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::from(v4.ip())), v4.port()))
+            Some(SocketAddr::new(IpAddr::V4(v4.ip()), v4.port()))
         }
         AddressFamily::Inet6 => {
             let v6 = address.as_sockaddr_in6()?;
-            let ip = Ipv6Addr::from(v6.ip());
-            Some(SocketAddr::new(IpAddr::V6(ip).to_canonical(), v6.port()))
+            Some(SocketAddr::new(IpAddr::V6(v6.ip()).to_canonical(), v6.port()))
         }
         _ => None,
     }

@@ -153,7 +153,7 @@ fn srtp_is_removed_per_leg_and_survives_a_hold() {
     ];
     for (suite, profile) in suites {
         let (key_bytes, salt_bytes) = suite.key_and_salt_bytes();
-        let bytes: Vec<u8> = (0..key_bytes + salt_bytes).map(|n| step_byte(n as u16)).collect();
+        let bytes: Vec<u8> = (0..).take(key_bytes + salt_bytes).map(step_byte).collect();
         let (master, salt) = bytes.split_at(key_bytes);
         let rtcp = match suite {
             SrtpSuite::AeadAes256Gcm => profile,

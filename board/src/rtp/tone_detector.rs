@@ -3,7 +3,8 @@
 //! The audio is cut into blocks of 12.75 ms. A Goertzel filter for each of the eight frequencies
 //! measures a block. The block is a digit if one low and one high tone have nearly all of its
 //! energy, are similarly loud, and the high one has no second harmonic, as a voice would. (That of
-//! the low one is too near to the high tones to be measured.) Two such blocks in a row are a digit. A tone of 40 ms has two whole blocks.
+//! the low one is too near to the high tones to be measured.) Two such blocks in a row are a
+//! digit. A tone of 40 ms has two whole blocks.
 //!
 //! The detector does not remember which tones it heard: it compares them inside one block only.
 

@@ -391,10 +391,9 @@ impl CsvSession {
 
     fn take_row(&mut self, row: &[String], now_s: u64) {
         self.lines += 1;
-        if let Err(error) = self.translator.take_row(row, now_s) {
-            if self.faulty.len() < FAULTY_MAX {
-                self.faulty.push(FaultyRow { line: self.lines, error });
-            }
+        let result = self.translator.take_row(row, now_s);
+        if let Some(error) = result.err().filter(|_| self.faulty.len() < FAULTY_MAX) {
+            self.faulty.push(FaultyRow { line: self.lines, error });
         }
         self.changes.extend(self.translator.take_changes());
     }

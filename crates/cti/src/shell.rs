@@ -1,4 +1,5 @@
-//! What touches the system: sockets, the serial line, signals, and the thread that talks to the box.
+//! What touches the system: sockets, the serial line, signals, and the thread that talks to the
+//! box.
 
 mod box_link;
 mod clock;

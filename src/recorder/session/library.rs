@@ -351,19 +351,7 @@ impl Recorder {
     /// Writes the rows of blackouts, of what they came too late to mask, and of removed ranges, up
     /// to `room` bytes. Returns the number of rows left out.
     fn show_blackouts(record: &Record, room: usize, out: &mut Vec<u8>) -> usize {
-        let mut unsaid = 0;
-        for removed in &record.removed {
-            if out.len() > room {
-                unsaid += 1;
-                continue;
-            }
-            let is_screen = removed.is_screen || record.began.codec == CodecKind::Screen;
-            let part = if is_screen { "screen" } else { "sound" };
-            let row = reply::begin_row(out).pair("what", "removed").pair("part", part);
-            let row = row.pair("from", removed.from).pair("to", removed.to);
-            let row = row.pair("frames", removed.frames).pair("by", &removed.by);
-            row.pair("at", removed.at).pair("reason", &removed.reason).end();
-        }
+        let mut unsaid = super::removed_rows::write_removed_rows(record, room, out);
         for missed in &record.unmasked {
             if out.len() > room {
                 unsaid += 1;

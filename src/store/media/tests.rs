@@ -510,3 +510,21 @@ fn h6_interrupted_and_failed_files_stay_so_after_a_removal() {
     let closing = scanned.build_trailer(RecordingEnd::Storage).expect("a trailer");
     assert_eq!(closing.finished.ledger, redacted.file.ledger);
 }
+
+#[test]
+fn h6_redacted_file_of_version_1_is_one_of_version_3() {
+    let old = file_of_version_1(0);
+    let closing = scan(&old[..]).expect("scans").build_trailer(RecordingEnd::Power);
+    let closing = closing.expect("a trailer");
+    let whole = [&old[..], &closing.bytes].concat();
+    let before = test_end(&whole, &closing.finished);
+    let (new, redacted) = redact(&whole, before, (1000, 1010), 64).expect("removes");
+    let found = scan(&new[..]).expect("scans");
+    assert_eq!((found.tail, found.ledger), (Tail::Clean, redacted.file.ledger));
+    assert_eq!((whole[4], new[4]), (1, 3));
+    // Another range is removed from it like from any other file.
+    let (again, redacted) = redact(&new, redacted.file, (1160, 1170), 64).expect("removes");
+    let found = scan(&again[..]).expect("scans");
+    assert_eq!((found.tail, found.ledger), (Tail::Clean, redacted.file.ledger));
+    assert_eq!((found.ledger.stored, again[4]), (70, 3));
+}

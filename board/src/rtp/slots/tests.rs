@@ -71,7 +71,7 @@ impl TestPacket {
 /// 160 bytes of µ-law that are unlike those of other packets, and loud.
 fn payload_of(n: u16) -> Vec<u8> {
     let (low, high) = (u8::try_from(n % 32).unwrap(), u8::try_from(n / 32 % 32).unwrap());
-    let byte = |at: u8| 0x80 | (if at.is_multiple_of(2) { low } else { high } ^ at % 16);
+    let byte = |at: u8| 0x80 | (if at.is_multiple_of(2) { low } else { high } ^ (at % 16));
     (0..160).map(byte).collect()
 }
 

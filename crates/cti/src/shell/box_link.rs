@@ -21,6 +21,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_INTERVAL_MS: u64 = 1000;
 /// The box closes a session that is silent for 90 s.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long an idle thread waits for a line before it looks whether the connection still stands.
+const IDLE_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the thread waits for a reply before it looks for new lines.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// A reply that takes longer means a dead connection.
@@ -152,7 +154,7 @@ impl BoxThread {
         let mut unanswered = std::collections::VecDeque::new();
         let mut last_reply = now();
         loop {
-            let wait = if unanswered.is_empty() { PING_INTERVAL } else { Duration::ZERO };
+            let wait = if unanswered.is_empty() { IDLE_INTERVAL } else { Duration::ZERO };
             match self.inbox.recv_timeout(wait) {
                 Ok(LineFor { connection: of, .. }) if of != number => continue,
                 Ok(LineFor { line, .. }) => {
@@ -163,7 +165,9 @@ impl BoxThread {
                     unanswered.push_back(false);
                     continue;
                 }
-                Err(RecvTimeoutError::Timeout) if unanswered.is_empty() => {
+                Err(RecvTimeoutError::Timeout)
+                    if unanswered.is_empty() && last_reply.elapsed() > PING_INTERVAL =>
+                {
                     last_reply = now();
                     connection.send("ping").map_err(|error| error.to_string())?;
                     unanswered.push_back(true);

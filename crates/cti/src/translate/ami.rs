@@ -264,7 +264,7 @@ impl AmiTranslator {
             (caller, known_number(&shared.dialled), Direction::In)
         };
         let queue = (!shared.queue.is_empty()).then(|| shared.queue.clone());
-        let agent = (self.settings.agents && !channel.agent.is_empty()).then(|| &channel.agent);
+        let agent = (self.settings.agents && !channel.agent.is_empty()).then_some(&channel.agent);
         let facts = CallFacts {
             ani,
             dnis,

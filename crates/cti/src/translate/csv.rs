@@ -99,8 +99,8 @@ impl CsvTranslator {
         }
     }
 
-    /// Takes one line. `now_s` is the time in seconds; it makes an id for a call without one. A line
-    /// about a telephone that is no device of the box does nothing.
+    /// Takes one line. `now_s` is the time in seconds; it makes an id for a call without one. A
+    /// line about a telephone that is no device of the box does nothing.
     ///
     /// # Errors
     ///

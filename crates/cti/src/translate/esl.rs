@@ -1,6 +1,7 @@
 //! Calls from the events of FreeSWITCH.
 //!
-//! A leg between FreeSWITCH and a telephone is a call on its device, from the answer to the hang-up.
+//! A leg between FreeSWITCH and a telephone is a call on its device, from the answer to the
+//! hang-up.
 //! FreeSWITCH names directions from its own side: an `inbound` leg comes from the telephone, so the
 //! agent's call is outgoing.
 

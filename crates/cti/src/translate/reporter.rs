@@ -101,7 +101,8 @@ impl Reporter {
         self.exchange_known = true;
     }
 
-    /// Keeps the calls that the box lists and the exchange cannot list, until the exchange ends them.
+    /// Keeps the calls that the box lists and the exchange cannot list, until the exchange ends
+    /// them.
     pub fn adopt(&mut self, calls: &[BoxCall]) {
         for call in calls.iter().filter(|call| call.key.call.starts_with(&self.prefix)) {
             let state = CallState { held: call.held, ..CallState::default() };

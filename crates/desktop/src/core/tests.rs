@@ -32,7 +32,7 @@ impl Harness {
             domain: Some("ACME".to_owned()),
             machine: Some("WS-042".to_owned()),
         };
-        let core = Core::new(settings, user, "desk/0.1#19a2b3c4d5e-0007".to_owned());
+        let core = Core::new(settings, user, "desk/0.1/19a2b3c4d5e-0007".to_owned());
         let (notifications, sent, connects, replies) = (vec![], vec![], vec![], vec![]);
         Harness { core, ms: 1000, notifications, sent, connects, replies }
     }
@@ -207,7 +207,7 @@ fn a11_hello_over_tls_omits_the_host_name() {
     harness.open_link(false);
     let line = &harness.sent[0];
     assert!(line.starts_with(
-        "hello agent user=jdoe domain=ACME machine=WS-042 client=desk/0.1#19a2b3c4d5e-0007"
+        "hello agent user=jdoe domain=ACME machine=WS-042 client=desk/0.1/19a2b3c4d5e-0007"
     ));
     let mut harness = Harness::new(StandbyMode::SelfHealing);
     harness.handle_input(Input::Launch);

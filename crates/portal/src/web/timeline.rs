@@ -1,6 +1,7 @@
 //! The history of a recording: what happened when, in the time of the site, sorted by moment.
 
 use super::records::{SEALED_TEXT, value_or_empty};
+use super::waveform;
 use crate::media::sealed_facts;
 use crate::site_time::{SiteZone, after_ms};
 use jiff::Timestamp;

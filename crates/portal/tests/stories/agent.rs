@@ -86,6 +86,9 @@ fn g4_forgotten_blackout_is_told_at_the_start_of_the_next_call() {
     let begin = |call: &str| {
         stack.send_cti(&format!("call start device=1001 call={call} direction=in"));
         browser.waits_for_text("call-id", call);
+        browser.waits_open("record.start");
+        browser.press("record.start");
+        browser.sees("document.getElementById('agent').dataset.recording === 'true'");
     };
     let end = |call: &str| {
         stack.send_cti(&format!("call stop device=1001 call={call}"));

@@ -268,11 +268,10 @@ impl SimDisk {
             if self.suspect.contains(&path) {
                 continue;
             }
-            let old = self.durable.get(&path).map_or(0, Vec::len);
+            let durable = self.durable.get(&path).map_or(&[][..], Vec::as_slice);
             // A file that took the place of another one without a sync has not done so.
-            let Some(bytes) = self.live[&path].get(old..).filter(|bytes| !bytes.is_empty()) else {
-                continue;
-            };
+            let more = self.live[&path].strip_prefix(durable);
+            let Some(bytes) = more.filter(|bytes| !bytes.is_empty()) else { continue };
             let Some(kept) = tail(&path, bytes.len()) else { continue };
             let mut more = bytes[..kept.whole].to_vec();
             more.resize(kept.whole + kept.zeros, 0);

@@ -69,7 +69,7 @@ pub(super) fn start(
         journal_bytes: found.journal_bytes,
         journal: found.journal,
         day: found.day,
-        box_key: box_key(config),
+        box_key: box_key(),
         old_call_keys: older.iter().map(|key| DataKey::from_random(*key)).collect(),
         call_key,
         identities: identities.to_vec(),

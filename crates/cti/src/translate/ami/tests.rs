@@ -5,9 +5,12 @@ use crate::test_feed::{Feed, box_call};
 const CONFIG: &str = "[exchange]\nkind = 'asterisk'\naddress = 'pbx:5038'\nuser = 'u'\n\
     secret = 's'\n[calls]\ndevices = ['1001', '1002']\n";
 
-/// Events from lines of `Name: value` pairs, separated by `|`.
+/// Events from lines of `Name: value` pairs, separated by `|`. A line that begins with
+/// `|` continues the one above.
 fn events(text: &str) -> String {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let text = lines.join("\n").replace("\n|", "|");
+    let lines = text.lines();
     lines.map(|line| line.replace('|', "\r\n") + "\r\n\r\n").collect()
 }
 
@@ -25,15 +28,20 @@ fn logged_in(config: &str) -> Feed {
 
 /// A call from outside through a queue to 1001, up to the answer.
 const QUEUE_CALL: &str = "
-    Event: Newchannel|Channel: PJSIP/trunk-00000001|ChannelState: 4|CallerIDNum: 5551234|Exten: 800|Uniqueid: 1.1|Linkedid: 1.1
-    Event: QueueCallerJoin|Channel: PJSIP/trunk-00000001|Queue: support|Uniqueid: 1.1|Linkedid: 1.1
-    Event: Newchannel|Channel: PJSIP/1001-00000002|ChannelState: 0|CallerIDNum: <unknown>|ConnectedLineNum: <unknown>|Exten: |Uniqueid: 1.2|Linkedid: 1.1
-    Event: NewConnectedLine|Channel: PJSIP/1001-00000002|ChannelState: 0|ConnectedLineNum: 5551234|Uniqueid: 1.2|Linkedid: 1.1
+    Event: Newchannel|Channel: PJSIP/trunk-00000001|ChannelState: 4|CallerIDNum: 5551234
+      |Exten: 800|Uniqueid: 1.1|Linkedid: 1.1
+    Event: QueueCallerJoin|Channel: PJSIP/trunk-00000001|Queue: support|Uniqueid: 1.1
+      |Linkedid: 1.1
+    Event: Newchannel|Channel: PJSIP/1001-00000002|ChannelState: 0|CallerIDNum: <unknown>
+      |ConnectedLineNum: <unknown>|Exten: |Uniqueid: 1.2|Linkedid: 1.1
+    Event: NewConnectedLine|Channel: PJSIP/1001-00000002|ChannelState: 0
+      |ConnectedLineNum: 5551234|Uniqueid: 1.2|Linkedid: 1.1
     Event: Newstate|Channel: PJSIP/1001-00000002|ChannelState: 5|Uniqueid: 1.2|Linkedid: 1.1";
 
 const ANSWER: &str = "
     Event: Newstate|Channel: PJSIP/1001-00000002|ChannelState: 6|Uniqueid: 1.2|Linkedid: 1.1
-    Event: AgentConnect|Queue: support|Uniqueid: 1.1|Linkedid: 1.1|DestUniqueid: 1.2|MemberName: jdoe";
+    Event: AgentConnect|Queue: support|Uniqueid: 1.1|Linkedid: 1.1|DestUniqueid: 1.2
+      |MemberName: jdoe";
 
 #[test]
 fn queue_call_begins_at_the_answer_with_caller_number_and_queue() {
@@ -68,16 +76,21 @@ fn ringing_begins_a_call_and_a_member_owns_it_where_configured() {
 fn outgoing_call_has_the_dialled_number_and_click_to_dial_too() {
     let mut feed = logged_in(CONFIG);
     let text = "
-        Event: Newchannel|Channel: PJSIP/1001-00000003|ChannelState: 4|CallerIDNum: 1001|Exten: 0305559876|Uniqueid: 2.1|Linkedid: 2.1
-        Event: Newchannel|Channel: PJSIP/trunk-00000004|ChannelState: 0|Exten: |Uniqueid: 2.2|Linkedid: 2.1
-        Event: Newstate|Channel: PJSIP/1001-00000003|ChannelState: 6|Uniqueid: 2.1|Linkedid: 2.1";
+        Event: Newchannel|Channel: PJSIP/1001-00000003|ChannelState: 4|CallerIDNum: 1001
+          |Exten: 0305559876|Uniqueid: 2.1|Linkedid: 2.1
+        Event: Newchannel|Channel: PJSIP/trunk-00000004|ChannelState: 0|Exten: |Uniqueid: 2.2
+          |Linkedid: 2.1
+        Event: Newstate|Channel: PJSIP/1001-00000003|ChannelState: 6|Uniqueid: 2.1
+          |Linkedid: 2.1";
     assert_eq!(
         feed.lines_after(&events(text)),
         ["call start device=1001 call=ast-2.1 ani=1001 dnis=0305559876 direction=out"]
     );
     let text = "
-        Event: Newchannel|Channel: SIP/1002-00000005|ChannelState: 0|CallerIDNum: 1002|Exten: s|Uniqueid: 3.1|Linkedid: 3.1
-        Event: DialBegin|Channel: SIP/1002-00000005|Uniqueid: 3.1|Linkedid: 3.1|DestUniqueid: 3.2|DestCallerIDNum: <unknown>|DialString: PJSIP/trunk/0305550000@x
+        Event: Newchannel|Channel: SIP/1002-00000005|ChannelState: 0|CallerIDNum: 1002
+          |Exten: s|Uniqueid: 3.1|Linkedid: 3.1
+        Event: DialBegin|Channel: SIP/1002-00000005|Uniqueid: 3.1|Linkedid: 3.1
+          |DestUniqueid: 3.2|DestCallerIDNum: <unknown>|DialString: PJSIP/trunk/0305550000@x
         Event: Newstate|Channel: SIP/1002-00000005|ChannelState: 6|Uniqueid: 3.1|Linkedid: 3.1";
     assert_eq!(
         feed.lines_after(&events(text)),
@@ -91,10 +104,13 @@ fn attended_transfer_is_a_consult_leg_and_moves_the_caller_to_the_second_agent()
     feed.lines_after(&events(&(QUEUE_CALL.to_owned() + ANSWER)));
     let consult = "
         Event: Hold|Channel: PJSIP/1001-00000002|Uniqueid: 1.2|Linkedid: 1.1
-        Event: Newchannel|Channel: PJSIP/1001-00000006|ChannelState: 4|CallerIDNum: 1001|Exten: 1002|Uniqueid: 4.1|Linkedid: 4.1
-        Event: Newchannel|Channel: PJSIP/1002-00000007|ChannelState: 0|ConnectedLineNum: 1001|Exten: |Uniqueid: 4.2|Linkedid: 4.1
+        Event: Newchannel|Channel: PJSIP/1001-00000006|ChannelState: 4|CallerIDNum: 1001
+          |Exten: 1002|Uniqueid: 4.1|Linkedid: 4.1
+        Event: Newchannel|Channel: PJSIP/1002-00000007|ChannelState: 0|ConnectedLineNum: 1001
+          |Exten: |Uniqueid: 4.2|Linkedid: 4.1
         Event: Newstate|Channel: PJSIP/1002-00000007|ChannelState: 6|Uniqueid: 4.2|Linkedid: 4.1
-        Event: Newstate|Channel: PJSIP/1001-00000006|ChannelState: 6|Uniqueid: 4.1|Linkedid: 4.1";
+        Event: Newstate|Channel: PJSIP/1001-00000006|ChannelState: 6|Uniqueid: 4.1
+          |Linkedid: 4.1";
     assert_eq!(
         feed.lines_after(&events(consult)),
         [
@@ -104,7 +120,8 @@ fn attended_transfer_is_a_consult_leg_and_moves_the_caller_to_the_second_agent()
         ]
     );
     let transfer = "
-        Event: BridgeEnter|Channel: PJSIP/1002-00000007|Uniqueid: 4.2|Linkedid: 1.1|ConnectedLineNum: 5551234
+        Event: BridgeEnter|Channel: PJSIP/1002-00000007|Uniqueid: 4.2|Linkedid: 1.1
+          |ConnectedLineNum: 5551234
         Event: Hangup|Channel: PJSIP/1001-00000006|Uniqueid: 4.1|Linkedid: 1.1
         Event: Hangup|Channel: PJSIP/1001-00000002|Uniqueid: 1.2|Linkedid: 1.1";
     assert_eq!(
@@ -121,9 +138,12 @@ fn attended_transfer_is_a_consult_leg_and_moves_the_caller_to_the_second_agent()
 fn inner_channels_are_no_calls_and_a_renamed_channel_changes_its_device() {
     let mut feed = logged_in(CONFIG);
     let text = "
-        Event: Newchannel|Channel: Local/1001@queue-00000001;1|ChannelState: 6|Uniqueid: 5.1|Linkedid: 5.1
-        Event: Newchannel|Channel: PJSIP/1001-00000008<ZOMBIE>|ChannelState: 6|Uniqueid: 5.2|Linkedid: 5.1
-        Event: Newchannel|Channel: PJSIP/1001-00000009|ChannelState: 6|Exten: 1|Uniqueid: 5.3|Linkedid: 5.3";
+        Event: Newchannel|Channel: Local/1001@queue-00000001;1|ChannelState: 6|Uniqueid: 5.1
+          |Linkedid: 5.1
+        Event: Newchannel|Channel: PJSIP/1001-00000008<ZOMBIE>|ChannelState: 6|Uniqueid: 5.2
+          |Linkedid: 5.1
+        Event: Newchannel|Channel: PJSIP/1001-00000009|ChannelState: 6|Exten: 1|Uniqueid: 5.3
+          |Linkedid: 5.3";
     let lines = feed.lines_after(&events(text));
     assert_eq!(lines, ["call start device=1001 call=ast-5.3 dnis=1 direction=out"]);
     let text =
@@ -140,8 +160,11 @@ fn inner_channels_are_no_calls_and_a_renamed_channel_changes_its_device() {
 /// The list of channels after a restart: 1001 talks to a caller who came through the queue.
 const LIST: &str = "
     Response: Success|ActionID: hushbox-login
-    Event: CoreShowChannel|ActionID: hushbox-list|Channel: PJSIP/trunk-00000001|ChannelState: 6|CallerIDNum: 5551234|Exten: 800|Application: Queue|ApplicationData: support,t|Uniqueid: 1.1|Linkedid: 1.1
-    Event: CoreShowChannel|ActionID: hushbox-list|Channel: PJSIP/1001-00000002|ChannelState: 6|ConnectedLineNum: 5551234|Exten: |Application: AppQueue|Uniqueid: 1.2|Linkedid: 1.1
+    Event: CoreShowChannel|ActionID: hushbox-list|Channel: PJSIP/trunk-00000001
+      |ChannelState: 6|CallerIDNum: 5551234|Exten: 800|Application: Queue
+      |ApplicationData: support,t|Uniqueid: 1.1|Linkedid: 1.1
+    Event: CoreShowChannel|ActionID: hushbox-list|Channel: PJSIP/1001-00000002|ChannelState: 6
+      |ConnectedLineNum: 5551234|Exten: |Application: AppQueue|Uniqueid: 1.2|Linkedid: 1.1
     Event: CoreShowChannelsComplete|ActionID: hushbox-list|ListItems: 2";
 
 #[test]

@@ -5,9 +5,12 @@ use crate::test_feed::{Feed, box_call};
 const CONFIG: &str = "[exchange]\nkind = 'freeswitch'\naddress = 'pbx:8021'\nsecret = 's'\n\
     [calls]\ndevices = ['1001', '1002']\n";
 
-/// Events from lines of `Name: value` pairs, separated by `|`.
+/// Events from lines of `Name: value` pairs, separated by `|`. A line that begins with
+/// `|` continues the one above.
 fn events(text: &str) -> String {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let text = lines.join("\n").replace("\n|", "|");
+    let lines = text.lines();
     let bodies = lines.map(|line| line.replace('|', "\n") + "\n\n");
     let message = |body: String| {
         format!("Content-Length: {}\nContent-Type: text/event-plain\n\n{body}", body.len())
@@ -38,11 +41,20 @@ fn logged_in(config: &str) -> Feed {
 }
 
 const CALL: &str = "
-    Event-Name: CHANNEL_CREATE|Unique-ID: a1|Call-Direction: inbound|Channel-Name: sofia/external/5551234%40192.0.2.1|Caller-Caller-ID-Number: 5551234|Caller-Destination-Number: 800
-    Event-Name: CHANNEL_CREATE|Unique-ID: b1|Call-Direction: outbound|Channel-Name: sofia/internal/1001%40192.0.2.9%3A5060|Channel-Presence-ID: 1001%40pbx.example|Caller-Caller-ID-Number: 5551234|Caller-Destination-Number: 1001|Other-Leg-Unique-ID: a1|Other-Leg-Destination-Number: 800|variable_cc_queue: support%40default|variable_cc_agent: jdoe%40default
-    Event-Name: CHANNEL_PROGRESS|Unique-ID: b1|Call-Direction: outbound|Channel-Presence-ID: 1001%40pbx.example|Caller-Destination-Number: 1001";
+    Event-Name: CHANNEL_CREATE|Unique-ID: a1|Call-Direction: inbound
+      |Channel-Name: sofia/external/5551234%40192.0.2.1|Caller-Caller-ID-Number: 5551234
+      |Caller-Destination-Number: 800
+    Event-Name: CHANNEL_CREATE|Unique-ID: b1|Call-Direction: outbound
+      |Channel-Name: sofia/internal/1001%40192.0.2.9%3A5060
+      |Channel-Presence-ID: 1001%40pbx.example|Caller-Caller-ID-Number: 5551234
+      |Caller-Destination-Number: 1001|Other-Leg-Unique-ID: a1
+      |Other-Leg-Destination-Number: 800|variable_cc_queue: support%40default
+      |variable_cc_agent: jdoe%40default
+    Event-Name: CHANNEL_PROGRESS|Unique-ID: b1|Call-Direction: outbound
+      |Channel-Presence-ID: 1001%40pbx.example|Caller-Destination-Number: 1001";
 const ANSWER: &str = "
-    Event-Name: CHANNEL_ANSWER|Unique-ID: b1|Call-Direction: outbound|Channel-Presence-ID: 1001%40pbx.example|Caller-Destination-Number: 1001";
+    Event-Name: CHANNEL_ANSWER|Unique-ID: b1|Call-Direction: outbound
+      |Channel-Presence-ID: 1001%40pbx.example|Caller-Destination-Number: 1001";
 
 #[test]
 fn queue_call_begins_at_the_answer_with_caller_number_and_queue() {
@@ -79,14 +91,18 @@ fn ringing_begins_a_call_and_a_member_owns_it_where_configured() {
 fn outgoing_call_and_transfer_change_the_numbers() {
     let mut feed = logged_in(CONFIG);
     let text = "
-        Event-Name: CHANNEL_CREATE|Unique-ID: c1|Call-Direction: inbound|Channel-Name: sofia/internal/1002%40pbx|Caller-Caller-ID-Number: 1002|Caller-Destination-Number: 0305559876
-        Event-Name: CHANNEL_ANSWER|Unique-ID: c1|Call-Direction: inbound|Caller-Caller-ID-Number: 1002|Caller-Destination-Number: 0305559876";
+        Event-Name: CHANNEL_CREATE|Unique-ID: c1|Call-Direction: inbound
+          |Channel-Name: sofia/internal/1002%40pbx|Caller-Caller-ID-Number: 1002
+          |Caller-Destination-Number: 0305559876
+        Event-Name: CHANNEL_ANSWER|Unique-ID: c1|Call-Direction: inbound
+          |Caller-Caller-ID-Number: 1002|Caller-Destination-Number: 0305559876";
     assert_eq!(
         feed.lines_after(&events(text)),
         ["call start device=1002 call=fs-c1 ani=1002 dnis=0305559876 direction=out"]
     );
     feed.lines_after(&events(&(CALL.to_owned() + ANSWER)));
-    let bridge = "Event-Name: CHANNEL_BRIDGE|Unique-ID: b1|Call-Direction: outbound|Other-Leg-Caller-ID-Number: 5550000|Other-Leg-Unique-ID: z9";
+    let bridge = "Event-Name: CHANNEL_BRIDGE|Unique-ID: b1|Call-Direction: outbound
+      |Other-Leg-Caller-ID-Number: 5550000|Other-Leg-Unique-ID: z9";
     assert_eq!(
         feed.lines_after(&events(bridge)),
         ["call update device=1001 call=fs-b1 ani=5550000"]
