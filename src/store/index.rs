@@ -118,8 +118,11 @@ impl Index {
         if self.keep_if_late(entry) {
             return;
         }
-        let at = entry.at;
-        match &entry.fact {
+        self.apply_fact(sequence, entry.at, &entry.fact);
+    }
+
+    fn apply_fact(&mut self, sequence: u64, at: WallTime, fact: &Fact) {
+        match fact {
             Fact::BoxStarted { boot, .. } => self.apply_started(*boot),
             Fact::BoxStopped => self.is_stopped = true,
             Fact::CallBegan { call, numbers } | Fact::CallChanged { call, numbers } => {
@@ -186,7 +189,7 @@ impl Index {
             | Fact::BlackoutSpread { .. }
             | Fact::BlackoutShrunk { .. }
             | Fact::BlackoutHolders { .. }
-            | Fact::BlackoutClosed { .. } => self.apply_blackout_fact(at, &entry.fact),
+            | Fact::BlackoutClosed { .. } => self.apply_blackout_fact(at, fact),
         }
     }
 

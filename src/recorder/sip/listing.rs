@@ -11,6 +11,9 @@ use std::net::IpAddr;
 /// Bytes of a listing above which no more rows are added; the rest of the reply needs room too.
 const LISTING_BYTES: usize = crate::limits::OUTPUT_BYTES_MAX * 3 / 4;
 
+/// One count of a leg.
+type Count = fn(&LegReport) -> u64;
+
 impl Recorder {
     /// The reply to `sip`: boards, recording clients, sessions. Numbers and names are not in it.
     pub(in crate::recorder) fn list_sip(&self) -> Response {
@@ -111,12 +114,12 @@ impl Recorder {
                 "hushbox_sip_requests_total",
                 peers.map(|peer| peer.requests.iter().sum::<u64>()).sum(),
             );
-            let sum = |value: fn(&LegReport) -> u64| -> u64 {
+            let sum = |value: Count| -> u64 {
                 let reports = sip.sessions.values().flat_map(|session| session.watch.reports);
                 let running: u64 = reports.flatten().map(|report| value(&report)).sum();
                 value(&sip.ended_legs) + running
             };
-            let rows: [(&str, fn(&LegReport) -> u64); 9] = [
+            let rows: [(&str, Count); 9] = [
                 ("hushbox_rtp_packets_total", |leg| leg.packets),
                 ("hushbox_rtp_lost_packets_total", |leg| leg.lost),
                 ("hushbox_rtp_late_packets_total", |leg| leg.late),
