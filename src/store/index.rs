@@ -134,6 +134,42 @@ impl Index {
             Fact::RecordingEnded(ended) => self.apply_ended(at, ended),
             Fact::ScreenBegan { id } => self.apply_screen(*id, None),
             Fact::ScreenEnded(ended) => self.apply_screen(ended.id, Some(ended)),
+            Fact::SipDialog(dialog) => self.apply_dialog(dialog),
+            Fact::RecordingChanged { .. }
+            | Fact::RecordingReasons { .. }
+            | Fact::RecordingRetention { .. }
+            | Fact::FieldSet { .. }
+            | Fact::Fetched { .. }
+            | Fact::BlackoutMissed { .. }
+            | Fact::RecordingWhy { .. }
+            | Fact::CallMetadata { .. }
+            | Fact::ScreenAligned { .. }
+            | Fact::Redacted(_)
+            | Fact::Protected { .. }
+            | Fact::Deleted { .. } => self.apply_record_fact(at, &entry.fact),
+            Fact::Enrolled(enrolment) => self.enrolments.enrol(enrolment),
+            Fact::Revoked { machine, .. } => {
+                self.stray_count += u64::from(!self.enrolments.revoke(machine));
+            }
+            Fact::AlarmRaised { number, subject, text } => {
+                self.alarms.raise(at, *number, subject, text);
+            }
+            Fact::AlarmCleared { number, .. } => self.alarms.clear(*number),
+            Fact::AlarmResolved { number, subject } => self.alarms.resolve(*number, subject),
+            Fact::ConfigChanged { .. }
+            | Fact::ClockStepped { .. }
+            | Fact::ClockConfirmed { .. } => {}
+            Fact::BlackoutOpened { .. }
+            | Fact::BlackoutSpread { .. }
+            | Fact::BlackoutShrunk { .. }
+            | Fact::BlackoutHolders { .. }
+            | Fact::BlackoutClosed { .. } => self.apply_blackout_fact(at, &entry.fact),
+        }
+    }
+
+    /// Applies a fact about a record that exists; other facts change nothing here.
+    fn apply_record_fact(&mut self, at: WallTime, fact: &Fact) {
+        match fact {
             Fact::RecordingChanged { id, call, numbers } => {
                 self.change_record(*id, |record| record.change_call(call, numbers));
             }
@@ -155,7 +191,6 @@ impl Index {
                 self.apply_missed(*id, at, by, (*from, *to))
             }
             Fact::RecordingWhy { id, why } => self.apply_why(*id, why),
-            Fact::SipDialog(dialog) => self.apply_dialog(dialog),
             // Only the journal holds the document; the record knows where it is.
             Fact::CallMetadata { id, .. } => self.change_record(*id, |_| {}),
             Fact::ScreenAligned { id, audio, screen } => {
@@ -170,23 +205,7 @@ impl Index {
             Fact::Deleted { id, why, by } => {
                 self.apply_deleted(*id, Deletion { at, why: why.clone(), by: by.clone() });
             }
-            Fact::Enrolled(enrolment) => self.enrolments.enrol(enrolment),
-            Fact::Revoked { machine, .. } => {
-                self.stray_count += u64::from(!self.enrolments.revoke(machine));
-            }
-            Fact::AlarmRaised { number, subject, text } => {
-                self.alarms.raise(at, *number, subject, text);
-            }
-            Fact::AlarmCleared { number, .. } => self.alarms.clear(*number),
-            Fact::AlarmResolved { number, subject } => self.alarms.resolve(*number, subject),
-            Fact::ConfigChanged { .. }
-            | Fact::ClockStepped { .. }
-            | Fact::ClockConfirmed { .. } => {}
-            Fact::BlackoutOpened { .. }
-            | Fact::BlackoutSpread { .. }
-            | Fact::BlackoutShrunk { .. }
-            | Fact::BlackoutHolders { .. }
-            | Fact::BlackoutClosed { .. } => self.apply_blackout_fact(at, &entry.fact),
+            _ => {}
         }
     }
 

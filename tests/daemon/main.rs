@@ -16,6 +16,7 @@ mod recording;
 mod reload;
 mod selftest;
 mod service_manager;
+mod siprec;
 mod startup;
 mod syscall_filter;
 mod worker_failure;

@@ -328,7 +328,8 @@ fn h3_h6_power_cut_at_every_job_removes_all_or_nothing() {
 
 #[test]
 fn h2_h6_disk_that_refuses_a_step_leaves_the_old_file_or_tries_again() {
-    let kinds: [(&str, fn(&Job, &str) -> bool); 5] = [
+    type IsRefused = fn(&Job, &str) -> bool;
+    let kinds: [(&str, IsRefused); 5] = [
         ("create", |job, path| matches!(job, Job::Create { .. }) && path.ends_with(".tmp")),
         ("append", |job, path| matches!(job, Job::Append { .. }) && path.ends_with(".tmp")),
         ("read", |job, _| matches!(job, Job::Read { .. })),

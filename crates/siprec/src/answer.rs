@@ -155,7 +155,8 @@ impl AnswerWriter {
         SrtpKey::generate(crypto.key.suite(), |bytes| {
             let mut hasher = blake3::Hasher::new_keyed(&self.secret);
             hasher.update(b"siprec answer key");
-            hasher.update(&index.to_be_bytes());
+            // An offer has at most 8 streams.
+            hasher.update(&[u8::try_from(index).unwrap_or(u8::MAX)]);
             hasher.update(crypto.key.suite().name().as_bytes());
             hasher.finalize_xof().fill(bytes);
         })

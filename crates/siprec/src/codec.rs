@@ -7,7 +7,7 @@ pub enum Codec {
     Pcmu,
     /// G.711 A-law.
     Pcma,
-    /// G.722 at 64 kbit/s. Its RTP clock is 8,000 Hz although it samples at 16,000 (RFC 3551 4.5.2).
+    /// G.722 at 64 kbit/s. It samples at 16,000 Hz; its RTP clock is 8,000 Hz (RFC 3551 4.5.2).
     G722,
     /// G.729, with or without Annex B.
     G729,

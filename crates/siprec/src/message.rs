@@ -117,11 +117,18 @@ impl<'a> Head<'a> {
         let mut lines = message[..bytes].split(|byte| *byte == b'\n').map(strip_return);
         let start = std::str::from_utf8(lines.next().unwrap_or_default())
             .map_err(|_| MessageError::StartLine)?;
+        if has_line_control(start.as_bytes()) {
+            return Err(MessageError::StartLine);
+        }
         let start = parse_start_line(start)?;
         let mut fields: Vec<(Name, Cow<'a, str>)> = Vec::new();
         for (number, line) in lines.enumerate() {
             if line.is_empty() {
                 break;
+            }
+            // What is copied into a response must stay one line.
+            if has_line_control(line) {
+                return Err(MessageError::HeaderField(number + 2));
             }
             let text = String::from_utf8_lossy(line);
             if line.starts_with(b" ") || line.starts_with(b"\t") {
@@ -290,6 +297,11 @@ pub(crate) fn find_head_end(bytes: &[u8], from: usize) -> Option<usize> {
             _ => {}
         }
     }
+}
+
+/// Whether a line has a carriage return of its own, or a zero byte (RFC 3261 §25.1 allows neither).
+fn has_line_control(line: &[u8]) -> bool {
+    line.iter().any(|byte| matches!(byte, b'\r' | 0))
 }
 
 /// What `Content-Length` says. `None`: it is not there.

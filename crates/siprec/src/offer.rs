@@ -284,7 +284,7 @@ fn used_lines(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
 
 fn read_stream(media: &sdp_types::Media, defaults: SessionDefaults) -> OfferedStream {
     let attributes = &media.attributes;
-    let numeric = |name| value_of(attributes, name).and_then(|value| first_number(value));
+    let numeric = |name| value_of(attributes, name).and_then(first_number);
     let label = value_of(attributes, "label").map(str::trim);
     let is_label = |label: &&str| (1..=LABEL_BYTES_MAX).contains(&label.len());
     let protocol = match media.proto.to_ascii_uppercase().as_str() {

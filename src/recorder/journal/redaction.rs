@@ -442,11 +442,10 @@ impl Recorder {
         self.close_new_file(now);
         let Some(removal) = self.redactions.current.as_mut() else { return };
         match removal.file.as_mut() {
-            Some(file) if file.result.is_some() => {
-                if !matches!(file.step, Step::Note(_) | Step::Overwrite(_)) {
-                    file.step = Step::Replace;
-                }
-            }
+            Some(file) if file.result.is_some() => match file.step {
+                Step::Note(_) | Step::Overwrite(_) => {}
+                _ => file.step = Step::Replace,
+            },
             _ if removal.outcome.is_none() => {
                 removal.file = None;
                 removal.outcome = Some(Err(Code::Storage.into()));

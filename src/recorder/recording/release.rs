@@ -22,6 +22,32 @@ pub(in crate::recorder) struct Release<'a> {
     pub audio: &'a AudioSettings,
 }
 
+/// What one turn may release.
+struct TurnBudget {
+    /// Time for encoding, in microseconds.
+    us: u32,
+    /// Grid frames. After an outage all streams have much to release; a turn that took it all at
+    /// once would use up the buffers, as if the disk were slow.
+    grids: usize,
+}
+
+impl TurnBudget {
+    fn new(streams: usize) -> TurnBudget {
+        let grids = limits::GRIDS_PER_TURN + limits::GRIDS_PER_STREAM * streams;
+        TurnBudget { us: limits::ENCODING_US_PER_TURN, grids }
+    }
+
+    fn is_spent(&self) -> bool {
+        self.us == 0 || self.grids == 0
+    }
+
+    /// Spends one grid frame that takes `cost_us`, if it takes any time.
+    fn spend(&mut self, cost_us: u32) {
+        self.us = self.us.saturating_sub(cost_us);
+        self.grids = self.grids.saturating_sub(usize::from(cost_us > 0));
+    }
+}
+
 /// A chunk, and the free buffer that it is sealed into.
 struct ChunkToWrite {
     chunk: Chunk,
@@ -34,17 +60,18 @@ impl Recordings {
     /// Usually only channels with new audio have something to release. After anything else that may
     /// let audio go (a line, a deadline, a sync that was waited for) all streams are looked at.
     pub fn release_audio(&mut self, to: &mut Release<'_>) -> Option<MonoTime> {
-        let mut budget_us = limits::ENCODING_US_PER_TURN;
+        let streams = self.open_count() + self.recall.len();
+        let mut budget = TurnBudget::new(streams);
         self.moved.looked_at_all = std::mem::take(&mut self.moved.all);
         if self.moved.looked_at_all {
-            self.release_all(to, &mut budget_us);
+            self.release_all(to, &mut budget);
         } else {
-            self.release_moved(to, &mut budget_us);
+            self.release_moved(to, &mut budget);
         }
         // Without a buffer, streams wait that have no new audio.
-        self.moved.all |= budget_us == 0 || !to.storage.has_block();
+        self.moved.all |= budget.is_spent() || !to.storage.has_block();
         let now = to.now.mono;
-        if budget_us == 0 && to.storage.has_block() {
+        if budget.is_spent() && to.storage.has_block() {
             return Some(now);
         }
         let waiting = self.writers().filter_map(|writer| writer.opening.as_ref());
@@ -53,35 +80,36 @@ impl Recordings {
     }
 
     /// Releases one grid frame of each stream in turn, until none has any.
-    fn release_all(&mut self, to: &mut Release<'_>, budget_us: &mut u32) {
+    fn release_all(&mut self, to: &mut Release<'_>, budget: &mut TurnBudget) {
         self.moved.clear();
         let count = self.all.len() + self.recall.len();
         let mut resting = 0;
-        while *budget_us > 0 && resting < count {
+        while !budget.is_spent() && resting < count {
             let Some(stream) = self.next_stream() else { return };
             match self.release_stream(to, stream) {
                 0 => resting += 1,
                 cost_us => {
                     resting = 0;
-                    *budget_us = budget_us.saturating_sub(cost_us);
+                    budget.spend(cost_us);
                 }
             }
         }
     }
 
     /// Releases one grid frame of each stream of the channels with new audio, channels in turn.
-    fn release_moved(&mut self, to: &mut Release<'_>, budget_us: &mut u32) {
-        while *budget_us > 0
+    fn release_moved(&mut self, to: &mut Release<'_>, budget: &mut TurnBudget) {
+        while !budget.is_spent()
             && let Some(channel) = self.moved.take()
         {
             let mut next = self.stream_after(channel, None);
-            let mut spent_us = 0;
+            let mut took = false;
             while let Some(stream) = next {
-                spent_us += self.release_stream(to, stream);
+                let cost_us = self.release_stream(to, stream);
+                took |= cost_us > 0;
+                budget.spend(cost_us);
                 next = self.stream_after(channel, Some(stream));
             }
-            *budget_us = budget_us.saturating_sub(spent_us);
-            if spent_us > 0 {
+            if took {
                 self.moved.add(channel);
             }
         }

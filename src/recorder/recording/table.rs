@@ -234,6 +234,11 @@ impl Recordings {
         self.of_call(call).next_back()
     }
 
+    /// Number of recordings with a writer.
+    pub(super) fn open_count(&self) -> usize {
+        self.open.len()
+    }
+
     /// The writers of all open recordings, in the order of their start.
     pub fn writers(&self) -> impl Iterator<Item = &RecordingWriter> {
         self.iter().filter_map(|recording| recording.writer.as_ref())

@@ -11,6 +11,9 @@ use std::net::IpAddr;
 /// Bytes of a listing above which no more rows are added; the rest of the reply needs room too.
 const LISTING_BYTES: usize = crate::limits::OUTPUT_BYTES_MAX * 3 / 4;
 
+/// One of the counters of a leg.
+type LegCounter = fn(&LegReport) -> u64;
+
 impl Recorder {
     /// The reply to `sip`: boards, recording clients, sessions. Numbers and names are not in it.
     pub(in crate::recorder) fn list_sip(&self) -> Response {
@@ -102,6 +105,7 @@ impl Recorder {
             add("hushbox_sip_copies_total", sip.counters.copies);
             add("hushbox_sip_refused_total", sip.counters.refused);
             add("hushbox_sip_problems_total", sip.counters.problems);
+            add("hushbox_sip_strangers_total", sip.counters.strangers);
             add("hushbox_sip_digits_total", sip.counters.digits);
             add("hushbox_sip_unreadable_total", statistics.unreadable);
             add("hushbox_sip_transactions", statistics.transactions as u64);
@@ -110,12 +114,12 @@ impl Recorder {
                 "hushbox_sip_requests_total",
                 peers.map(|peer| peer.requests.iter().sum::<u64>()).sum(),
             );
-            let sum = |value: fn(&LegReport) -> u64| -> u64 {
+            let sum = |value: LegCounter| -> u64 {
                 let reports = sip.sessions.values().flat_map(|session| session.watch.reports);
                 let running: u64 = reports.flatten().map(|report| value(&report)).sum();
                 value(&sip.ended_legs) + running
             };
-            let rows: [(&str, fn(&LegReport) -> u64); 9] = [
+            let rows: [(&str, LegCounter); 9] = [
                 ("hushbox_rtp_packets_total", |leg| leg.packets),
                 ("hushbox_rtp_lost_packets_total", |leg| leg.lost),
                 ("hushbox_rtp_late_packets_total", |leg| leg.late),

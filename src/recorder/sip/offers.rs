@@ -34,14 +34,14 @@ impl Recorder {
         if let Some((_, retry_after_s)) = self.sip_unavailability(index) {
             return self.refuse_offer(now, place, Refusal::Busy { retry_after_s });
         }
-        let (metadata, document) = self.read_metadata(now, &peer, report);
+        let (metadata, document) = self.read_metadata(now, (index, &peer), report);
         let board = self.sip[index].board;
         let facts = self.derive_facts(board, metadata.as_ref(), &offer);
         let legs = match self.place_streams(index, &[None, None], &offer, &facts) {
             Ok(legs) => legs,
             Err(why) => {
                 let text = format!("a call of {} was refused (488): {why}", peer.remote.ip());
-                self.raise_sip_problem(now, &peer, text);
+                self.raise_sip_problem(now, index, text);
                 return self.refuse_offer(now, place, Refusal::NotAcceptable);
             }
         };
@@ -73,6 +73,7 @@ impl Recorder {
         self.accept_offer(now, place, &session);
         let call = session.call;
         self.sip[index].insert_session(key, session);
+        self.note_documents(now, call);
         self.follow_hold(now, place, call);
     }
 
@@ -110,7 +111,7 @@ impl Recorder {
     fn read_metadata(
         &mut self,
         now: Now,
-        peer: &Peer,
+        (index, peer): (usize, &Peer),
         report: MetadataReport,
     ) -> (Option<Metadata>, Option<Document>) {
         let MetadataReport { document, metadata } = report;
@@ -119,14 +120,14 @@ impl Recorder {
             Err(error) => {
                 let from = peer.remote.ip();
                 let text = format!("a call of {from} is recorded without its facts: {error}");
-                self.raise_sip_problem(now, peer, text);
+                self.raise_sip_problem(now, index, text);
                 return (None, document);
             }
         };
         if let Some(problem) = metadata.problems.first() {
             let from = peer.remote.ip();
             let text = format!("metadata of {from}: {problem}; the call is recorded");
-            self.raise_sip_problem(now, peer, text);
+            self.raise_sip_problem(now, index, text);
         }
         (Some(metadata), document)
     }
@@ -205,7 +206,7 @@ impl Recorder {
             return;
         };
         if let Some(report) = report {
-            let (update, document) = self.read_metadata(now, &peer, report);
+            let (update, document) = self.read_metadata(now, (index, &peer), report);
             self.update_metadata(now, place, update, document);
         }
         let Some(offer) = offer else { return };
@@ -216,7 +217,7 @@ impl Recorder {
             Ok(legs) => legs,
             Err(why) => {
                 let text = format!("a change by {} was refused (488): {why}", peer.remote.ip());
-                self.raise_sip_problem(now, &peer, text);
+                self.raise_sip_problem(now, index, text);
                 return self.refuse_offer(now, place, Refusal::NotAcceptable);
             }
         };
@@ -273,11 +274,17 @@ impl Recorder {
         let Some(number) = session.call else { return };
         self.update_sip_call(now, number, &facts);
         if is_new_document {
-            let running = self.recordings.of_call(number).filter(|one| one.is_running());
-            let running: Vec<_> = running.map(|one| (one.id, one.key.clone())).collect();
-            for (id, key) in running {
-                self.note_call_metadata(now, number, (id, key.as_ref()));
-            }
+            self.note_documents(now, Some(number));
+        }
+    }
+
+    /// Keeps the newest document with each running recording of the call.
+    fn note_documents(&mut self, now: Now, call: Option<CallNumber>) {
+        let Some(number) = call else { return };
+        let running = self.recordings.of_call(number).filter(|one| one.is_running());
+        let running: Vec<_> = running.map(|one| (one.id, one.key.clone())).collect();
+        for (id, key) in running {
+            self.note_call_metadata(now, number, (id, key.as_ref()));
         }
     }
 
@@ -336,6 +343,7 @@ impl Recorder {
             }
             let (call, snapshot) = (session.call, session.snapshot.clone());
             self.sip[index].insert_session(key, session);
+            self.note_documents(now, call);
             self.follow_hold(now, (index, key), call);
             if let Some(snapshot) = snapshot.filter(|_| call.is_some()) {
                 self.note_dialog(now, (index, key), snapshot);

@@ -1,7 +1,7 @@
 //! Watches the legs of calls by SIPREC: silent calls, one-way audio, and what was lost.
 //!
-//! Silence here means that no RTP packet comes; how soft they are does not matter. RTP silence never
-//! ends a session whose dialog lives, but without a BYE and without RTP a call ends as any other
+//! Silence here means that no RTP packet comes; how soft they are does not matter. It never ends a
+//! session whose dialog lives, but without a BYE and without RTP a call ends as any other
 //! does whose stop was lost (`stale_call_s`).
 
 use super::legs::LEGS_MAX;

@@ -203,6 +203,7 @@ pub fn take_entry(bytes: &[u8]) -> Option<RawEntry<'_>> {
 
 /// The content of an entry.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are entries, and one exists at a time")]
 pub enum EntryBody {
     Entry(JournalEntry),
     Checkpoint(Checkpoint),

@@ -16,6 +16,7 @@ use std::io::Read;
 
 /// One item of a journal file. `at` is its offset in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are entries, and one exists at a time")]
 pub enum JournalItem {
     /// A fact.
     Entry { sequence: u64, at: u64, entry: JournalEntry },

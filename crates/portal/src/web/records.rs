@@ -264,6 +264,19 @@ async fn open_for_playback(
     Ok(opened)
 }
 
+/// The facts of a recording under their titles. Numbers of a sealed record are not shown.
+fn fact_rows(info: &RecordInfo, sealed: bool) -> Vec<(&'static str, String)> {
+    let fact = |(key, label): (&'static str, &'static str)| {
+        let value = value_or_empty(&info.record, key);
+        if sealed && ["ani", "dnis"].contains(&key) {
+            return (label, SEALED_TEXT.to_owned());
+        }
+        let value = if key == "retain_until" { info.zone.format_text(&value) } else { value };
+        (label, if value.is_empty() { "–".to_owned() } else { value })
+    };
+    FACT_TITLES.into_iter().map(fact).collect()
+}
+
 pub async fn record_page(
     State(portal): SharedState,
     member: CurrentUser,
@@ -297,14 +310,6 @@ pub async fn record_page(
     let shape = known.unwrap_or_else(drawn);
     let has = |film: &dyn Fn(&DecodedRecording) -> bool| opened.as_deref().is_some_and(film);
     let sealed = info.record.get("sealed") == Some("yes");
-    let fact = |(key, label): (&'static str, &'static str)| {
-        let value = value_or_empty(&info.record, key);
-        if sealed && ["ani", "dnis"].contains(&key) {
-            return (label, SEALED_TEXT.to_owned());
-        }
-        let value = if key == "retain_until" { info.zone.format_text(&value) } else { value };
-        (label, if value.is_empty() { "–".to_owned() } else { value })
-    };
     let field = |row: &Pairs| {
         let value = if sealed { SEALED_TEXT.to_owned() } else { value_or_empty(row, "value") };
         (format!("Field {}", value_or_empty(row, "n")), value)
@@ -320,7 +325,7 @@ pub async fn record_page(
     let may_remove = frame.rights.has("redact") && !running && !hold;
     render_zeroizing(&RecordPage {
         removable: removable_ranges(&info, &rows, may_remove),
-        facts: FACT_TITLES.into_iter().map(fact).collect(),
+        facts: fact_rows(&info, sealed),
         fields: fields.collect(),
         steps: timeline_events(&info, &rows),
         start: info.time_at(info.from),

@@ -1,5 +1,7 @@
 //! What the messages of recording clients carry: bodies, offers and answers, metadata.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod bodies;
 mod calls;
 mod documents;

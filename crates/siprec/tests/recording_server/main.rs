@@ -1,5 +1,7 @@
 //! The recording server as a recording client sees it: messages in, messages and events out.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod dialogs;
 mod framing;
 mod limits;

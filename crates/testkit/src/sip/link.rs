@@ -27,7 +27,7 @@ impl SipLink {
         socket.connect(server).unwrap();
         socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         let local = socket.local_addr().unwrap();
-        SipLink::new(seed, "UDP", local, server, users, Socket::Udp(socket))
+        SipLink::new(seed, local, server, users, Socket::Udp(socket))
     }
 
     /// A client over TCP.
@@ -35,17 +35,20 @@ impl SipLink {
         let socket = TcpStream::connect(server).unwrap();
         socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         let local = socket.local_addr().unwrap();
-        SipLink::new(seed, "TCP", local, server, users, Socket::Tcp(socket, Vec::new()))
+        SipLink::new(seed, local, server, users, Socket::Tcp(socket, Vec::new()))
     }
 
     fn new(
         seed: u64,
-        transport: &'static str,
         local: SocketAddr,
         server: SocketAddr,
         users: [&str; 2],
         socket: Socket,
     ) -> SipLink {
+        let transport = match &socket {
+            Socket::Udp(_) => "UDP",
+            Socket::Tcp(..) => "TCP",
+        };
         let mut client =
             RecordingClient::new(&mut Rng::new(seed), transport, local, server, users).plain();
         let media = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
