@@ -321,8 +321,7 @@ pub async fn record_page(
     let opens = message.is_empty() && closed.is_empty();
     let given = portal.decode_service.has_session_identity(&opener.session_key) && opens;
     let key = !portal.decode_service.has_identity() && !given;
-    let running = value_or_empty(&info.record, "ended").is_empty();
-    let hold = info.record.get("protected") == Some("on");
+    let (running, hold) = (info.is_running(), info.is_under_legal_hold());
     let may_remove = frame.rights.has("redact") && !running && !hold;
     render_zeroizing(&RecordPage {
         removable: removable_ranges(&info, &rows, may_remove),

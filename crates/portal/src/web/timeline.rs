@@ -81,6 +81,15 @@ impl RecordInfo {
         TimelineEvent { moment, at: self.zone.format_text(&text), by, what }
     }
 
+    /// Whether the recording has no end yet.
+    pub fn is_running(&self) -> bool {
+        value_or_empty(&self.record, "ended").is_empty()
+    }
+
+    pub fn is_under_legal_hold(&self) -> bool {
+        self.record.get("protected") == Some("on")
+    }
+
     pub fn duration_ms(&self) -> u64 {
         self.frames * 1000 / self.rate
     }
