@@ -189,9 +189,9 @@ impl Encoder {
         (size_of::<Encoder>() + state) as u64
     }
 
-    /// Time that a grid frame of this codec takes on a small box, in microseconds: reading the ring,
-    /// encoding and its part of sealing a chunk (`benches/turn`). The recorder has no clock, so it
-    /// shares out its turns by this.
+    /// Time that a grid frame of this codec takes on a small box, in microseconds: reading the
+    /// ring, encoding and its part of sealing a chunk (`benches/turn`). The recorder has no clock,
+    /// so it shares out its turns by this.
     #[must_use]
     pub fn grid_cost_us(&self) -> u32 {
         match &self.backend {

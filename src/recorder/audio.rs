@@ -86,8 +86,8 @@ impl Recorder {
     }
 
     /// Writes audio of one side that came late, from `at` on, to its place in the ring. Where the
-    /// ring has given it away, or a mask hides it, or it was not told as lost, nothing changes: what
-    /// a file says is lost stays lost.
+    /// ring has given it away, or a mask hides it, or it was not told as lost, nothing changes:
+    /// what a file says is lost stays lost.
     pub fn write_late(
         &mut self,
         channel: ChannelIndex,
@@ -110,8 +110,8 @@ impl Recorder {
             let (all, sides) = (counters.lost_frames, counters.side_lost_frames);
             let late = counters.late_frames;
             log::warn!(
-                "channel {id}: packets lost ({}); since the start {all} frames are lost, {sides} of \
-                 one side, {late} came late but in time",
+                "channel {id}: packets lost ({}); since the start {all} frames are lost, {sides} \
+                 of one side, {late} came late but in time",
                 why.as_str()
             );
         }

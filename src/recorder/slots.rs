@@ -2,8 +2,8 @@
 //!
 //! A board for IP telephony has slots instead of lines. The configuration gives their channels no
 //! device. A call *seizes* a free slot and brings its device. After the call the slot is
-//! *released*: as soon as nothing of the ring has to be written any more, the recorder wipes it, and
-//! mask, meter and detector are new. Positions go on, so what records say of them stays true.
+//! *released*: as soon as nothing of the ring has to be written any more, the recorder wipes it,
+//! and mask, meter and detector are new. Positions go on, so what records say of them stays true.
 
 use super::Recorder;
 use crate::audio::channel::ChannelIndex;
@@ -16,8 +16,8 @@ pub enum SeizeError {
     #[error("slot {slot} of board {board} records device {device}; take a free slot")]
     Taken { board: usize, slot: usize, device: String },
     #[error(
-        "slot {slot} of board {board} still holds audio of its last call; take another slot, or try \
-         again in a moment"
+        "slot {slot} of board {board} still holds audio of its last call; take another slot, or \
+         try again in a moment"
     )]
     Draining { board: usize, slot: usize },
     #[error("a call needs the name of a device to seize slot {slot} of board {board}")]

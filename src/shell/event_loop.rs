@@ -18,7 +18,7 @@ use crate::shell::net::connection::{Connection, Incoming, ReadOutcome};
 use crate::shell::net::handshake::{FIRST_SESSION_TOKEN, PendingHandshake, SessionNumbers};
 use crate::shell::net::listener::Listener;
 use crate::shell::net::peer::LocalIds;
-use crate::shell::net::sip::{FIRST_SIP_TOKEN, SipSockets};
+use crate::shell::net::sip::sockets::{FIRST_SIP_TOKEN, SipSockets};
 use crate::shell::net::tls::TlsServer;
 use crate::shell::os::clock::Clock;
 use crate::shell::os::data_dir::DataDir;

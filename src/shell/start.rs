@@ -16,7 +16,7 @@ use crate::shell::net::admission::Admission;
 use crate::shell::net::handshake::SessionNumbers;
 use crate::shell::net::listener::Listener;
 use crate::shell::net::peer::LocalIds;
-use crate::shell::net::sip::SipSockets;
+use crate::shell::net::sip::sockets::SipSockets;
 use crate::shell::os::clock::Clock;
 use crate::shell::os::data_dir::DataDir;
 use crate::shell::os::recover;
@@ -124,8 +124,8 @@ impl Daemon {
 
     /// Gives the recorder what the first turn needs. Free disk space keeps it from accepting
     /// recordings that cannot fit. One envelope for each channel lets the calls of all channels
-    /// start or resume at once, before the worker fills the stock; 256 envelopes take about 50 ms. The
-    /// calls of more than `FIRST_KEYS_MAX` channels do not begin in the same instant.
+    /// start or resume at once, before the worker fills the stock; 256 envelopes take about 50 ms.
+    /// The calls of more than `FIRST_KEYS_MAX` channels do not begin in the same instant.
     fn prime_recorder(&mut self) -> Result<(), DaemonError> {
         let (free, total) = crate::shell::workers::disk::disk_space(&self.data.path);
         self.recorder

@@ -109,7 +109,8 @@ impl std::fmt::Display for RecordReasons {
     }
 }
 
-/// Who holds a blackout: a kind of client (G4), or typed digits. One bit each, as in `RecordReasons`.
+/// Who holds a blackout: a kind of client (G4), or typed digits. One bit each, as in
+/// `RecordReasons`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BlackoutHolder {
     Agent,

@@ -209,33 +209,6 @@ impl Index {
         }
     }
 
-    /// Applies a fact about a blackout; other facts change nothing here.
-    fn apply_blackout_fact(&mut self, at: WallTime, fact: &Fact) {
-        match fact {
-            Fact::BlackoutOpened { number, agent, call, holder, by, places } => {
-                let mut blackout = OpenBlackout::new(*number, *holder, by, at);
-                (blackout.agent, blackout.call) = (agent.clone(), *call);
-                self.open_blackouts.add_open(blackout);
-                self.extend_blackout(*number, places);
-            }
-            Fact::BlackoutSpread { number, places } => self.extend_blackout(*number, places),
-            Fact::BlackoutShrunk { number, places } => {
-                self.reduce_blackout(*number, places, BlackoutEnd::CallEnd, None);
-            }
-            Fact::BlackoutHolders { number, holders, .. } => {
-                match self.open_blackouts.open.get_mut(number) {
-                    Some(blackout) => blackout.holders = *holders,
-                    None => self.stray_count += 1,
-                }
-            }
-            Fact::BlackoutClosed { number, end, by, places } => {
-                self.reduce_blackout(*number, places, *end, Some(by));
-                self.close_blackout(*number, *end, by);
-            }
-            _ => {}
-        }
-    }
-
     fn apply_started(&mut self, boot: u32) {
         self.open_blackouts.apply_restart(self.boot);
         self.boot = boot;

@@ -8,163 +8,34 @@
 //! everything else goes on.
 
 mod connection;
+pub(in crate::shell) mod sockets;
 
 use self::connection::{ReadStop, SipConnection};
+use self::sockets::{
+    CONNECTIONS_MAX, FIRST_CONNECTION_TOKEN, SipListener, SipSockets, SocketState,
+};
 use super::listener::{ListenTarget, OpenListenerRequest, OpenedSocket, Socket};
-use crate::backoff::Backoff;
-use crate::config::{BoardSettings, Config, SipListen, SipSettings, SipTransport};
+use crate::config::{BoardSettings, SipSettings, SipTransport};
 use crate::recorder::Input;
 use crate::shell::event_loop::Daemon;
 use crate::shell::workers::worker::WorkerRequest;
-use crate::time::{MonoTime, Now};
-use mio::net::{TcpListener, TcpStream, UdpSocket};
+use crate::time::Now;
+use mio::net::{TcpStream, UdpSocket};
 use mio::{Interest, Token};
 use siprec::{Peer, Transmit, Transport};
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
-use zeroize::Zeroizing;
-
-/// Tokens of the listeners, and of the connections after them.
-pub(in crate::shell) const FIRST_SIP_TOKEN: usize = 512;
-const FIRST_CONNECTION_TOKEN: usize = 1024;
-
-/// Connections of recording clients; at this number the one that was idle for longest is closed.
-const CONNECTIONS_MAX: usize = 64;
-
-const _: () = assert!(
-    FIRST_SIP_TOKEN + crate::config::bounds::BOARDS_MAX * crate::config::bounds::SIP_LISTENERS_MAX
-        <= FIRST_CONNECTION_TOKEN
-);
-const _: () =
-    assert!(FIRST_CONNECTION_TOKEN + CONNECTIONS_MAX < super::handshake::FIRST_SESSION_TOKEN);
 
 /// Work of one turn: 128 × 30 µs = 4 ms.
 const DATAGRAMS_PER_TURN: usize = 64;
 const ACCEPTS_PER_TURN: usize = 8;
 /// Reads from one connection in one turn.
 const READS_PER_TURN: usize = 4;
-/// Bytes of one datagram or one read, the longest message that exists.
-const READ_BYTES: usize = 64 << 10;
-
 /// A connection without a message for this time is closed, in ms. Recording clients open a new one
 /// when they need it.
 const IDLE_MS: u64 = 30 * 60_000;
 /// Time for a TLS handshake, in ms.
 const HANDSHAKE_MS: u64 = 5000;
-
-/// Pauses between attempts to open a listener.
-const RETRY_FIRST_MS: u64 = 1000;
-const RETRY_LONGEST_MS: u64 = 30_000;
-
-/// The sockets of all `sip` boards.
-pub(in crate::shell) struct SipSockets {
-    listeners: Vec<SipListener>,
-    connections: Vec<Option<SipConnection>>,
-    last_number: u64,
-    /// What is read. It may hold keys of media.
-    buffer: Zeroizing<Vec<u8>>,
-}
-
-struct SipListener {
-    /// Index of its board in the configuration.
-    board: usize,
-    settings: SipListen,
-    token: Token,
-    socket: SocketState,
-}
-
-enum SocketState {
-    Closed { backoff: Backoff, is_opening: bool },
-    Udp { socket: UdpSocket, address: SocketAddr, is_readable: bool },
-    Stream { listener: TcpListener, address: SocketAddr, is_readable: bool },
-}
-
-impl SipSockets {
-    /// The listeners of a configuration, closed.
-    pub fn new(config: &Config) -> SipSockets {
-        let boards = config.boards.iter().enumerate();
-        let all = boards.filter_map(|(board, settings)| Some((board, settings.sip()?)));
-        let all =
-            all.flat_map(|(board, sip)| sip.listen.iter().map(move |listen| (board, *listen)));
-        let listener = |(index, (board, settings)): (usize, (usize, SipListen))| SipListener {
-            board,
-            settings,
-            token: Token(FIRST_SIP_TOKEN + index),
-            socket: SocketState::Closed {
-                backoff: Backoff::new(RETRY_FIRST_MS, RETRY_LONGEST_MS),
-                is_opening: false,
-            },
-        };
-        let listeners: Vec<SipListener> = all.enumerate().map(listener).collect();
-        let bytes = if listeners.is_empty() { 0 } else { READ_BYTES };
-        SipSockets {
-            listeners,
-            connections: Vec::new(),
-            last_number: 0,
-            buffer: Zeroizing::new(vec![0; bytes]),
-        }
-    }
-
-    /// Records an event.
-    pub fn mark_ready(&mut self, token: usize, readable: bool, writable: bool) {
-        if token >= FIRST_CONNECTION_TOKEN {
-            let connection = self.connections.get_mut(token - FIRST_CONNECTION_TOKEN);
-            if let Some(connection) = connection.and_then(Option::as_mut) {
-                connection.mark_ready(readable, writable);
-            }
-            return;
-        }
-        let listener = token.checked_sub(FIRST_SIP_TOKEN);
-        let Some(listener) = listener.and_then(|index| self.listeners.get_mut(index)) else {
-            return;
-        };
-        match &mut listener.socket {
-            SocketState::Closed { .. } => {}
-            SocketState::Udp { is_readable, .. } | SocketState::Stream { is_readable, .. } => {
-                *is_readable = true;
-            }
-        }
-    }
-
-    /// Whether messages wait although no event will say so.
-    pub fn has_work(&self) -> bool {
-        let listens = |listener: &SipListener| match &listener.socket {
-            SocketState::Closed { .. } => false,
-            SocketState::Udp { is_readable, .. } | SocketState::Stream { is_readable, .. } => {
-                *is_readable
-            }
-        };
-        self.listeners.iter().any(listens)
-            || self.connections.iter().flatten().any(SipConnection::has_work)
-    }
-
-    /// Time at which a listener is opened again.
-    pub fn next_open_at(&self) -> Option<MonoTime> {
-        let due = |listener: &SipListener| match &listener.socket {
-            SocketState::Closed { backoff, is_opening: false } => Some(backoff.again()),
-            SocketState::Closed { .. } | SocketState::Udp { .. } | SocketState::Stream { .. } => {
-                None
-            }
-        };
-        self.listeners.iter().filter_map(due).min()
-    }
-
-    /// The addresses that are open, with their transports.
-    pub fn addresses(&self) -> Vec<String> {
-        let open = |listener: &SipListener| match &listener.socket {
-            SocketState::Closed { .. } => None,
-            SocketState::Udp { address, .. } | SocketState::Stream { address, .. } => {
-                Some(format!("{}:{address}", listener.settings.transport.as_str()))
-            }
-        };
-        self.listeners.iter().filter_map(open).collect()
-    }
-
-    fn find_connection(&mut self, number: u64) -> Option<&mut SipConnection> {
-        let mut all = self.connections.iter_mut().flatten();
-        all.find(|connection| connection.peer.connection == number)
-    }
-}
 
 /// The address that a client of this listener talks to.
 fn local_address(sip: &SipSettings, bound: SocketAddr) -> SocketAddr {

@@ -4,11 +4,11 @@
 //! recordings from position 0. Ended spans are kept for a while, because a recording may start in
 //! the past (preroll, recall). The recorder does the masking.
 
-use super::Record;
 use super::record::BlackoutSpan;
+use super::{Index, Record};
 use crate::id::RecordingId;
 use crate::store::fact::{
-    BlackoutEnd, BlackoutHolder, BlackoutNumber, CallNumber, ChannelPosition, RecordingBegan,
+    BlackoutEnd, BlackoutHolder, BlackoutNumber, CallNumber, ChannelPosition, Fact, RecordingBegan,
     RecordingEnded,
 };
 use crate::time::{Position, WallTime, ms_of_frames};
@@ -198,6 +198,35 @@ impl BlackoutIndex {
             let lasted_ms = ms_of_frames(frames, record.began.rate.max(1));
             let known = blackout.duration_ms.entry(record.boot).or_default();
             *known = lasted_ms.max(*known);
+        }
+    }
+}
+
+impl Index {
+    /// Applies a fact about a blackout; other facts change nothing here.
+    pub(super) fn apply_blackout_fact(&mut self, at: WallTime, fact: &Fact) {
+        match fact {
+            Fact::BlackoutOpened { number, agent, call, holder, by, places } => {
+                let mut blackout = OpenBlackout::new(*number, *holder, by, at);
+                (blackout.agent, blackout.call) = (agent.clone(), *call);
+                self.open_blackouts.add_open(blackout);
+                self.extend_blackout(*number, places);
+            }
+            Fact::BlackoutSpread { number, places } => self.extend_blackout(*number, places),
+            Fact::BlackoutShrunk { number, places } => {
+                self.reduce_blackout(*number, places, BlackoutEnd::CallEnd, None);
+            }
+            Fact::BlackoutHolders { number, holders, .. } => {
+                match self.open_blackouts.open.get_mut(number) {
+                    Some(blackout) => blackout.holders = *holders,
+                    None => self.stray_count += 1,
+                }
+            }
+            Fact::BlackoutClosed { number, end, by, places } => {
+                self.reduce_blackout(*number, places, *end, Some(by));
+                self.close_blackout(*number, *end, by);
+            }
+            _ => {}
         }
     }
 }
