@@ -50,6 +50,7 @@ const EVERY_FORM: &[&str] = &[
     "record stop device=1001",
     "records from=2026-11-22T00:00:00Z to=2026-11-23T00:00:00+01:00 agent=jdoe device=1001 \
      call=c-1 ani=5551234 dnis=800 limit=10",
+    "redact abcdefghijklmnop from_ms=1500 to_ms=7500 reason=\"card data\"",
     "revoke WS-042",
     "screen start",
     "screen stop",
@@ -57,6 +58,7 @@ const EVERY_FORM: &[&str] = &[
     "selftest",
     "show abcdefghijklmnop",
     "shutdown",
+    "sip",
     "stats",
     "status",
     "update 3 \"about the \\\"invoice\\\"\" call=c-1 call_number=17",
