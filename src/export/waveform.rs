@@ -1,8 +1,8 @@
 //! Waveform of a recording: peaks over its length, and its silent spans.
 //!
 //! It has a number of peaks per side, each for an equal range, and the masked, held and lost
-//! spans exact to the frame, those of one side included. Memory is bounded by a chunk and the peaks;
-//! the length must be known in advance. Masked audio has zero peaks.
+//! spans exact to the frame, those of one side included. Memory is bounded by a chunk and the
+//! peaks; the length must be known in advance. Masked audio has zero peaks.
 
 use super::{AudioFormat, ExportError};
 use crate::audio::codec::Decoder;

@@ -2,8 +2,8 @@
 //! for bit and word for word.
 //!
 //! Version *n* is in `tests/store/golden/vn`, with its keys (made for it, and of no other use) and
-//! what was reported of it when it was made. A later version may report more, never less and nothing
-//! else.
+//! what was reported of it when it was made. A later version may report more, never less and
+//! nothing else.
 //! `make golden` makes the one of a new version; an old one is never made again.
 
 use hushbox::audio::span::{Fate, LossReason, Side};
