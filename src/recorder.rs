@@ -36,7 +36,7 @@ pub use boot::RecoveredState;
 pub use journal::Storage;
 pub use recording::{Chunk, Recording, RecordingWriter};
 pub use session::{Peer, Principal, Session};
-pub use sip::{LegReport, LegSettings, SlotCommand};
+pub use sip::{LegReport, LegSettings, SlotCommand, leg_port};
 pub use slots::SeizeError;
 
 use crate::audio::channel::{Channel, ChannelIndex};

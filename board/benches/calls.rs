@@ -95,7 +95,7 @@ fn receive_with_board(detects_tones: bool) -> Measured {
     let mut board = Board::open(&config, 0).expect("free ports");
     let leg = LegConfig {
         payloads: vec![(0, RtpCodec::Pcmu)],
-        telephone_event: Some(101),
+        telephone_events: vec![101],
         crypto: None,
         expects_audio: true,
         sender: None,

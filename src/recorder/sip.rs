@@ -17,7 +17,7 @@ pub(super) mod restore;
 mod stored;
 mod watch;
 
-pub use legs::LegSettings;
+pub use legs::{LegSettings, leg_port};
 pub use watch::LegReport;
 
 use super::{Input, Output, Recorder, Timer};

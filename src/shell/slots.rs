@@ -133,8 +133,8 @@ fn to_leg_configs(legs: [Option<LegSettings>; LEGS_MAX]) -> Vec<LegConfig> {
 
 fn to_leg_config(settings: LegSettings) -> LegConfig {
     let LegSettings { selection, is_sending, sender } = settings;
-    let telephone_event = |encoding| matches!(encoding, Encoding::TelephoneEvent);
-    let events = selection.payloads.iter().find(|payload| telephone_event(payload.encoding));
+    let is_event = |encoding| matches!(encoding, Encoding::TelephoneEvent);
+    let events = selection.payloads.iter().filter(|payload| is_event(payload.encoding));
     let codecs = selection.payloads.iter().filter_map(|payload| {
         let codec = match payload.encoding {
             Encoding::Audio(Codec::Pcmu) => RtpCodec::Pcmu,
@@ -149,7 +149,7 @@ fn to_leg_config(settings: LegSettings) -> LegConfig {
     });
     LegConfig {
         payloads: codecs.take(board::PAYLOADS_MAX).collect(),
-        telephone_event: events.map(|payload| payload.number),
+        telephone_events: events.map(|payload| payload.number).collect(),
         crypto: selection.crypto.as_ref().map(|crypto| SrtpKey {
             suite: match crypto.key.suite() {
                 OfferedSuite::AeadAes256Gcm => SrtpSuite::AeadAes256Gcm,
@@ -161,5 +161,20 @@ fn to_leg_config(settings: LegSettings) -> LegConfig {
         expects_audio: is_sending,
         sender,
         detects_tones: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::recorder::leg_port;
+
+    /// The recorder, which knows no board, answers SDP with these ports; the board binds them.
+    #[test]
+    fn i1_answered_ports_are_those_that_the_board_binds() {
+        for (slot, leg) in [(0, 0), (0, 1), (1, 0), (499, 1), (16_383, 1)] {
+            let (answered, bound) =
+                (leg_port(20_000, slot, leg), board::rtp_port(20_000, slot, leg));
+            assert_eq!(answered, bound, "slot {slot}, leg {leg}");
+        }
     }
 }

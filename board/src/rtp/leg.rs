@@ -123,7 +123,7 @@ impl Leg {
             rate,
             config: LegConfig {
                 payloads: Vec::new(),
-                telephone_event: None,
+                telephone_events: Vec::new(),
                 crypto: None,
                 expects_audio: false,
                 sender: None,
@@ -190,6 +190,7 @@ impl Leg {
         self.decoders = Decoders::empty();
         self.tones = None;
         self.config.payloads.clear();
+        self.config.telephone_events.clear();
         self.config.expects_audio = false;
     }
 
@@ -222,7 +223,7 @@ impl Leg {
         };
         let payload_type = packet.payload_type();
         let (payload, clock_rate) = match self.config.codec_of(payload_type) {
-            _ if self.config.telephone_event == Some(payload_type) => (Payload::Event, None),
+            _ if self.config.telephone_events.contains(&payload_type) => (Payload::Event, None),
             Some(RtpCodec::ComfortNoise) => (Payload::ComfortNoise, None),
             Some(codec) => (Payload::Audio, Some(codec.clock_rate())),
             None => {

@@ -76,8 +76,8 @@ pub struct LegConfig {
     /// Payload types of the answer, at most `PAYLOADS_MAX`. Payload type 13 is comfort noise even
     /// if it is not listed (RFC 3551).
     pub payloads: Vec<(u8, RtpCodec)>,
-    /// Payload type of telephone events (RFC 4733).
-    pub telephone_event: Option<u8>,
+    /// Payload types of telephone events (RFC 4733): an offer may have one for each clock rate.
+    pub telephone_events: Vec<u8>,
     /// Key of SRTP; `None`: plain RTP.
     pub crypto: Option<SrtpKey>,
     /// Whether missing audio is lost. `false` for a line on hold (`inactive`): audio that comes
@@ -123,8 +123,8 @@ impl LegConfig {
         if payloads == 0 || payloads > PAYLOADS_MAX {
             return Err(LegConfigError::Payloads { leg, payloads });
         }
-        let types = self.payloads.iter().map(|(payload, _)| *payload).chain(self.telephone_event);
-        for payload in types {
+        let audio = self.payloads.iter().map(|(payload, _)| *payload);
+        for payload in audio.chain(self.telephone_events.iter().copied()) {
             if payload > 127 {
                 return Err(LegConfigError::PayloadType { leg, payload });
             }
@@ -150,7 +150,7 @@ impl LegConfig {
 pub(crate) fn test_leg_config(codec: RtpCodec) -> LegConfig {
     LegConfig {
         payloads: vec![(0, codec)],
-        telephone_event: Some(101),
+        telephone_events: vec![101],
         crypto: None,
         expects_audio: true,
         sender: None,
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(none.validate(1), Err(LegConfigError::Payloads { leg: 1, payloads: 0 }));
         let many = LegConfig { payloads: vec![(0, RtpCodec::Pcmu); 17], ..good.clone() };
         assert_eq!(many.validate(0), Err(LegConfigError::Payloads { leg: 0, payloads: 17 }));
-        let high = LegConfig { telephone_event: Some(128), ..good.clone() };
+        let high = LegConfig { telephone_events: vec![101, 128], ..good.clone() };
         assert_eq!(high.validate(0), Err(LegConfigError::PayloadType { leg: 0, payload: 128 }));
         let suite = SrtpSuite::AeadAes256Gcm;
         let crypto = Some(SrtpKey { suite, key_and_salt: Zeroizing::new(vec![0; 30]) });

@@ -11,7 +11,7 @@ use std::process::Command;
 fn leg(port: u16) -> MirroredLeg {
     let config = LegConfig {
         payloads: vec![(0, RtpCodec::Pcmu)],
-        telephone_event: None,
+        telephone_events: Vec::new(),
         crypto: None,
         expects_audio: true,
         sender: None,

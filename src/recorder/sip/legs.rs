@@ -48,7 +48,7 @@ pub(in crate::recorder) struct MediaPolicy<'a> {
 pub(in crate::recorder) type Legs = [Option<Leg>; LEGS_MAX];
 
 /// The RTP port of a leg.
-pub(in crate::recorder) fn leg_port(first_port: u16, slot: usize, leg: usize) -> u16 {
+pub fn leg_port(first_port: u16, slot: usize, leg: usize) -> u16 {
     let slot = u16::try_from(slot).unwrap_or(u16::MAX);
     let leg = u16::try_from(leg).unwrap_or(u16::MAX);
     first_port

@@ -42,6 +42,20 @@ fn a_telephone_event_is_one_digit_and_silence_and_never_audio() {
 }
 
 #[test]
+fn i4_events_of_every_agreed_payload_type_are_digits() {
+    let events = vec![101, 110];
+    let both = LegConfig { telephone_events: events, ..test_leg_config(RtpCodec::Pcmu) };
+    let mut call = Call::new(&[both]);
+    call.play(0, 0..5);
+    call.receive(0, &event(5, 5, 4, 160, true));
+    call.receive(0, &TestPacket { payload_type: 110, ..event(6, 10, 4, 160, true) });
+    call.wait_ms(200);
+    call.close();
+    assert_eq!(call.digits, [(480 + 5 * 160, 160), (480 + 10 * 160, 160)]);
+    assert_eq!(call.statistics(0).unknown_payload, 0);
+}
+
+#[test]
 fn end_packets_that_are_swapped_or_lost_change_nothing() {
     // rtpengine 10.5 swaps the end packets of each digit on loopback.
     let mut call = Call::with(RtpCodec::Pcmu);
