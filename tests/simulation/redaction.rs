@@ -466,3 +466,38 @@ fn e2_h6_screen_of_the_removed_range_is_gone_too() {
         assert_eq!(desk.screen_of(&id).numbers(), [1, 2, 8, 9, 10]);
     }
 }
+
+#[test]
+fn e2_h6_removal_that_stops_after_the_screen_says_what_is_gone() {
+    let site = screen_client::site().role("redactor", "redact records.all");
+    let mut desk = ScreenClient::new(&site.agent("eve", "", "redactor"));
+    desk.call("call start device=1001 call=c1");
+    desk.sim.run_ms(1000);
+    let id = pair(&desk.say("record start"), "recording");
+    desk.watch(10);
+    desk.call("call stop device=1001 call=c1");
+    desk.sim.run_ms(16_000);
+    let eve = desk.sim.hello("supervisor user=eve");
+    // The new file of the screen is created, that of the sound is not.
+    let mut created = 0;
+    desk.sim.disk.refuse = Some(Box::new(move |job, path| {
+        let is_new_file = matches!(job, Job::Create { .. }) && path.ends_with(".tmp");
+        created += u32::from(is_new_file);
+        (is_new_file && created == 2).then_some(DiskError::Failed(5))
+    }));
+    let mut said = desk.sim.say(eve, &format!("redact {id} from_ms=4000 to_ms=5000 reason=x"));
+    desk.sim.run_ms(500);
+    said.extend(desk.sim.news(eve));
+    let refused = answer(&said).to_owned();
+    assert!(refused.starts_with("err storage"), "{refused}");
+    assert!(
+        refused.contains("the screen of the range was removed, its sound was not"),
+        "{refused}"
+    );
+    assert_eq!(desk.screen_of(&id).numbers(), [1, 2, 8, 9, 10]);
+    // Asked again, the rest is removed.
+    desk.sim.disk.refuse = None;
+    desk.sim.run_ms(10_000);
+    let said = desk.sim.say(eve, &format!("redact {id} from_ms=4000 to_ms=5000 reason=x"));
+    assert_eq!(pair(&said, "removed_frames"), "8000", "{said:?}");
+}

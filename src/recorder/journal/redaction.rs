@@ -130,14 +130,14 @@ fn refusal_of(error: &RedactError) -> Refusal {
             Refusal::new(Code::BadArgument, text)
         }
         RedactError::Mismatch(_) | RedactError::Media(_) => {
-            Refusal::new(Code::Storage, format!("nothing was removed: {error}"))
+            Refusal::new(Code::Storage, error.to_string())
         }
     }
 }
 
 fn disk_refusal(error: DiskError) -> Refusal {
     let code = if error == DiskError::Full { Code::DiskFull } else { Code::Storage };
-    Refusal::new(code, format!("nothing was removed: {error}; tell a technician"))
+    Refusal::new(code, format!("{error}; tell a technician"))
 }
 
 impl Recorder {
@@ -413,12 +413,11 @@ impl Recorder {
         removal.outcome = Some(if is_any { Ok(()) } else { Err(nothing()) });
     }
 
-    /// Undoes the removal before its fact.
+    /// Undoes the removal from a file before its fact.
     fn abandon_redaction(&mut self, now: Now, refusal: Refusal) {
-        log::warn!("a range was not removed: {}", refusal.text);
         self.remove_new_file(now);
         if let Some(removal) = self.redactions.current.as_mut() {
-            (removal.file, removal.outcome) = (None, Some(Err(refusal)));
+            removal.give_up(refusal);
         }
     }
 
@@ -446,10 +445,7 @@ impl Recorder {
                 Step::Note(_) | Step::Overwrite(_) => {}
                 _ => file.step = Step::Replace,
             },
-            _ if removal.outcome.is_none() => {
-                removal.file = None;
-                removal.outcome = Some(Err(Code::Storage.into()));
-            }
+            _ if removal.outcome.is_none() => removal.give_up(Code::Storage.into()),
             _ => {}
         }
     }
@@ -547,6 +543,19 @@ impl Recorder {
             }
         }
         true
+    }
+}
+
+impl Removal {
+    /// Ends the removal with an error. The screen may be gone already.
+    fn give_up(&mut self, refusal: Refusal) {
+        let done = match self.screen_ms {
+            0 => "nothing was removed",
+            _ => "the screen of the range was removed, its sound was not",
+        };
+        let text = format!("{done}: {}", refusal.text);
+        log::warn!("{}: {text}", self.id);
+        (self.file, self.outcome) = (None, Some(Err(Refusal::new(refusal.code, text))));
     }
 }
 
