@@ -277,6 +277,14 @@ impl Leg {
         let expected = to_signed(arrival.position + frames_of_ms(self.rate, REORDER_WINDOW_MS));
         let deviation = stream.position_of(packet.timestamp()) - expected;
         let is_credible = deviation.abs() <= i64::from(self.rate) && rate == stream.clock_rate;
+        let order = match order {
+            SequenceOrder::Duplicate | SequenceOrder::Older
+                if !is_credible && stream.follows_stray(packet.sequence_number()) =>
+            {
+                SequenceOrder::Restart
+            }
+            order => order,
+        };
         match order {
             SequenceOrder::Duplicate => {
                 self.statistics.duplicates += 1;

@@ -36,6 +36,8 @@ pub(crate) struct Stream {
     /// Bit n: the packet with `newest_sequence - n` came.
     seen: u64,
     newest_timestamp: u32,
+    /// The sequence number after that of the last packet that seemed far too old.
+    after_stray: Option<u16>,
     /// `newest_timestamp`, as a count that does not wrap.
     newest_extended: i64,
     anchor_extended: i64,
@@ -56,6 +58,7 @@ impl Stream {
             newest_sequence: sequence,
             seen: 1,
             newest_timestamp: timestamp,
+            after_stray: None,
             newest_extended: 0,
             anchor_extended: 0,
             anchor_position: to_signed(position),
@@ -86,9 +89,19 @@ impl Stream {
             self.newest_sequence = sequence;
             self.newest_extended = self.extend(timestamp);
             self.newest_timestamp = timestamp;
+            self.after_stray = None;
         } else if step > -DUPLICATE_WINDOW {
             self.seen |= 1 << step.unsigned_abs();
         }
+    }
+
+    /// Whether a packet that seems far too old directly follows another one, with none between that
+    /// is believed. Then the sender began a new sequence under its old SSRC, and the packets are
+    /// not old at all (RFC 3550, A.1).
+    pub fn follows_stray(&mut self, sequence: u16) -> bool {
+        let follows = self.after_stray == Some(sequence);
+        self.after_stray = (!follows).then(|| sequence.wrapping_add(1));
+        follows
     }
 
     /// Position of a timestamp on the board's clock. Negative: before the slot's first frame.

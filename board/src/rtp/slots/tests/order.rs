@@ -35,6 +35,31 @@ fn reordering_within_sixty_milliseconds_changes_nothing() {
 }
 
 #[test]
+fn rule_15_a_sequence_that_begins_anew_costs_one_packet() {
+    // 10 s back is no restart by the number alone, and 1 s back is within the known duplicates.
+    for played in [500, 60] {
+        let mut call = Call::with(RtpCodec::Pcmu);
+        call.play(0, 0..played);
+        call.play(0, 0..50);
+        call.close();
+        let again = 480 + usize::from(played) * 160;
+        let samples: Vec<_> = (2..50).flat_map(samples_of).map(Told::Audio).collect();
+        let found = call.told[0][again..].windows(samples.len()).any(|told| *told == samples[..]);
+        assert!(found, "after {played} packets");
+        assert!(call.statistics(0).jumps >= 1);
+    }
+}
+
+#[test]
+fn rule_15_one_stray_packet_begins_nothing_anew() {
+    let mut call = Call::with(RtpCodec::Pcmu);
+    call.play(0, (0..200).chain([20]).chain(200..210).chain([21]).chain(210..220));
+    call.close();
+    assert_eq!(call.statistics(0).jumps, 0);
+    assert_eq!(call.statistics(0).late_dropped + call.statistics(0).duplicates, 2);
+}
+
+#[test]
 fn a_missing_packet_is_lost_on_its_side_only() {
     let legs = [test_leg_config(RtpCodec::Pcmu), test_leg_config(RtpCodec::Pcmu)];
     let mut call = Call::new(&legs);
