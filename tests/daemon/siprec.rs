@@ -256,6 +256,44 @@ fn i4_digits_open_a_blackout_on_both_legs() {
 }
 
 #[test]
+fn i5_call_goes_on_after_kill_9_and_stays_masked() {
+    for is_masked in [false, true] {
+        let mut story = SipBox::start(4);
+        let mut link = SipLink::udp(12, story.server, [CALLER, AGENT]);
+        let to = link.call().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let sounds = [13, 14, 15].map(|seed| noise(seed, 250));
+        let say = |link: &SipLink, sound: &[u8]| {
+            let [mut caller, mut agent] = [RtpLeg::new(PCMU, 66), RtpLeg::new(PCMU, 77)];
+            caller.send_audio(sound);
+            agent.send_audio(sound);
+            play(&[(&caller, &link.media[0], to[0]), (&agent, &link.media[1], to[1])]);
+        };
+        say(&link, &sounds[0]);
+        if is_masked {
+            story.story.client("hello agent user=a1").ok("blackout start");
+        }
+        story.story.kill();
+        story.story.start();
+        story.watcher = watch(&story.story);
+        say(&link, &sounds[1]);
+        if is_masked {
+            story.story.client("hello agent user=a1").ok("blackout stop");
+        }
+        say(&link, &sounds[2]);
+        assert_eq!(link.ask(|client| client.bye()), 200);
+        let recording = story.ended();
+        story.story.stop();
+        let (record, [_, right]) = story.recorded(&recording);
+        let (first, [_, before]) = story.recorded(record.text("/continues"));
+        assert_eq!((first.text("/end"), record.text("/end")), ("power", "call-end"));
+        assert_eq!(first.text("/call/id"), record.text("/call/id"));
+        assert!(position_of(&before, packets(&sounds[0], 0, 40)).is_some(), "{first:?}");
+        let has = |sound: &[u8]| position_of(&right, packets(sound, 100, 140)).is_some();
+        assert_eq!((has(&sounds[1]), has(&sounds[2])), (!is_masked, true), "{record:?}");
+    }
+}
+
+#[test]
 fn i5_a_storm_of_invites_is_taken_or_refused_and_the_box_goes_on() {
     let mut story = SipBox::start(8);
     write_capture(story.story.folder.path(), [&RtpLeg::new(PCMU, 1), &RtpLeg::new(PCMU, 2)]);
