@@ -58,9 +58,14 @@ fn boxed_errors(source: &Source) -> Vec<String> {
 /// The crates of others that a `Cargo.toml` asks for.
 fn dependencies(manifest: &str) -> Vec<String> {
     let manifest: toml::Table = manifest.parse().expect("a manifest that is not TOML");
-    let tables = ["dependencies", "dev-dependencies", "build-dependencies"];
-    let tables = tables.iter().filter_map(|name| manifest.get(*name)?.as_table()).flatten();
+    let names = ["dependencies", "dev-dependencies", "build-dependencies"];
+    let systems = manifest.get("target").and_then(toml::Value::as_table).into_iter().flatten();
+    let systems = systems.filter_map(|(_, manifest)| manifest.as_table());
+    let manifests = systems.chain([&manifest]);
+    let tables = manifests.flat_map(|manifest| names.map(|name| manifest.get(name)?.as_table()));
     let foreign = tables
+        .flatten()
+        .flatten()
         .filter(|(name, wanted)| wanted.get("path").is_none() && !OWN.contains(&name.as_str()));
     foreign.map(|(name, _)| name.clone()).collect()
 }
@@ -121,8 +126,9 @@ fn checks_find_what_they_look_for() {
     assert_eq!(count(boxed_errors, "fn a(b: Box<dyn Board>) {}"), 0);
     let manifest = "[dependencies]\na = \"1\"\nown = { path = \"own\" }\n[dev-dependencies]\nb = \
                     { workspace = true }\ntestkit = { workspace = true }\n";
-    let names = dependencies(manifest).into_iter().collect();
-    assert_eq!(undocumented(&names, "| `a` | x |\n| `b` | y |\n"), [""; 0]);
-    let wrong = undocumented(&names, "| `a` | x |\n| `c` | y |\n");
+    let windows = "[target.'cfg(windows)'.dependencies]\nw = \"1\"\n";
+    let names = dependencies(&format!("{manifest}{windows}")).into_iter().collect();
+    assert_eq!(undocumented(&names, "| `a` | x |\n| `b` | y |\n| `w` | z |\n"), [""; 0]);
+    let wrong = undocumented(&names, "| `a` | x |\n| `c` | y |\n| `w` | z |\n");
     assert_eq!(wrong, ["b has no row", "c is no dependency"]);
 }
